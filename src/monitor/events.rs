@@ -72,19 +72,22 @@ impl Store {
     }
 }
 
-/// Adds a line of one kind for each machine.
+/// A line in the list of what happened: the machine, its kind, and JSON.
+pub type EventLine = (MachineId, &'static str, Option<serde_json::Value>);
+
+/// Adds lines, in their order.
 pub fn note_each(
     tx: &Transaction<'_>,
-    lines: impl IntoIterator<Item = (MachineId, Option<serde_json::Value>)>,
-    kind: &str,
+    lines: impl IntoIterator<Item = EventLine>,
     now: Moment,
 ) -> Result<(), StoreError> {
-    let lines =
-        lines.into_iter().map(|(machine, detail)| (machine.0, detail.map(|detail| detail.to_string())));
+    let lines = lines
+        .into_iter()
+        .map(|(machine, kind, detail)| (machine.0, kind, detail.map(|detail| detail.to_string())));
     tx.execute(
         "INSERT INTO event (at, machine_id, kind, detail)
-         SELECT ?2, CAST(value ->> 0 AS BIGINT), ?3, value ->> 1 FROM json_each(?1)",
-        params![rows(lines)?, now, kind],
+         SELECT ?2, CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 2 FROM json_each(?1)",
+        params![rows(lines)?, now],
     )?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! step is one statement for all of them, because a whole network may fail or return at once.
 
 use crate::clock::Moment;
-use crate::monitor::events::{note, note_each};
+use crate::monitor::events::{EventLine, note, note_each};
 use crate::monitor::incidents::context::{MachineContext, tags};
 use crate::monitor::incidents::late::Late;
 use crate::monitor::incidents::policy::{Announcement, announcement};
@@ -67,7 +67,6 @@ impl<'t> Announcer<'t> {
         };
         let new: Vec<NewIncident<'_>> = known.iter().map(new).collect();
         let begun = begin(self.transaction, &new, self.now)?;
-        self.events(known.iter().map(|(late, _)| late.machine), EventKind::Offline)?;
         let news = known.iter().zip(&new).zip(&begun).filter(|((_, new), _)| new.is_announced);
         let news: Vec<News<'_>> = news
             .filter_map(|(((late, context), new), &begun)| {
@@ -80,13 +79,14 @@ impl<'t> Announcer<'t> {
             let flaps = begun.is_some_and(|incident| flapping.contains(&incident));
             context.transition(TransitionKind::Offline { last_seen: late.last_seen }, flaps)
         });
-        Ok(transitions.collect())
+        let transitions: Vec<Transition> = transitions.collect();
+        self.outage_events(&transitions, EventKind::Offline)?;
+        Ok(transitions)
     }
 
     pub fn came_back(&self, machines: &[HeardMachine]) -> Result<Vec<Transition>, StoreError> {
         let known = self.with_contexts(machines, HeardMachine::outage)?;
         let keys: Vec<_> = known.iter().map(|(heard, _)| heard.outage()).collect();
-        self.events(keys.iter().map(|key| key.machine), EventKind::Online)?;
         let ended = end(self.transaction, &keys, self.now)?;
         let (mut alarms, mut others) = (Vec::new(), Vec::new());
         for ((&key, (_, context)), outage) in keys.iter().zip(&known).zip(&ended) {
@@ -101,7 +101,7 @@ impl<'t> Announcer<'t> {
             }
         }
         let flapping = self.announce_alarms(alarms)?;
-        self.announce_ends(&others)?;
+        self.send(&others)?;
         let transitions = known.iter().zip(&ended).map(|((heard, context), ended)| {
             let kind = match ended {
                 None if heard.status == MachineStatus::New => TransitionKind::FirstSeen,
@@ -109,7 +109,9 @@ impl<'t> Announcer<'t> {
             };
             context.transition(kind, ended.is_some_and(|outage| flapping.contains(&outage.id)))
         });
-        Ok(transitions.collect())
+        let transitions: Vec<Transition> = transitions.collect();
+        self.outage_events(&transitions, EventKind::Online)?;
+        Ok(transitions)
     }
 
     /// The machine's heartbeats go to another monitor. Its conditions end without a message: that one judges them.
@@ -123,7 +125,6 @@ impl<'t> Announcer<'t> {
     pub fn were_stopped(&self, machines: &[HeardMachine]) -> Result<Vec<Transition>, StoreError> {
         let known = self.with_contexts(machines, HeardMachine::outage)?;
         let stopped: Vec<MachineId> = known.iter().map(|(heard, _)| heard.machine).collect();
-        self.events(stopped.iter().copied(), EventKind::Stopped)?;
         // One is open while the machine is offline, and after it was disabled while offline.
         let mut outages = mark_planned(self.transaction, &stopped)?;
         self.skip_held(outages.values().copied())?;
@@ -143,8 +144,11 @@ impl<'t> Announcer<'t> {
             let incident = *outages.get(&heard.machine)?;
             Some(News { key: heard.outage(), context, what, incident })
         });
-        self.enqueue(&news.collect::<Vec<_>>(), &[])?;
-        Ok(known.iter().map(|(_, context)| context.transition(TransitionKind::Stopped, false)).collect())
+        self.send(&news.collect::<Vec<_>>())?;
+        let transitions = known.iter().map(|(_, context)| context.transition(TransitionKind::Stopped, false));
+        let transitions: Vec<Transition> = transitions.collect();
+        self.outage_events(&transitions, EventKind::Stopped)?;
+        Ok(transitions)
     }
 
     pub fn are_still_offline(&self, outages: &[UnannouncedOutage]) -> Result<Vec<Transition>, StoreError> {
@@ -156,7 +160,7 @@ impl<'t> Announcer<'t> {
             let what = self.happening(EventKind::Offline, EventKind::Offline, outage.last_seen);
             News { key: IncidentKey::outage(outage.machine), context, what, incident: outage.id }
         });
-        self.enqueue(&news.collect::<Vec<_>>(), &[])?;
+        self.send(&news.collect::<Vec<_>>())?;
         let transitions = known.iter().map(|(outage, context)| {
             context.transition(TransitionKind::StillOffline { last_seen: outage.last_seen }, false)
         });
@@ -174,41 +178,39 @@ impl<'t> Announcer<'t> {
             "UPDATE flapping SET steady_at = ?4 WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3",
             params![key.machine.0, key.kind, key.subject, self.now.0],
         )?;
-        self.key_events(&[key], EventKind::Steady)?;
+        note_each(self.transaction, [key_line(key, EventKind::Steady)], self.now)?;
         self.skip_held_flapping(key)?;
         let context = self.context(key)?;
         if let Some(incident) = last(self.transaction, key)? {
             let condition = condition_of(self.transaction, incident)?;
             let what = Happening { condition, ..self.happening(EventKind::Steady, state, since) };
-            let news = [News { key, context: &context, what, incident }];
-            let outdated = self.outdated_channels(&news)?;
-            self.enqueue(&news, &outdated)?;
-            if state.is_end() {
-                self.end_escalations(&news, &outdated)?;
-            }
+            self.send(&[News { key, context: &context, what, incident }])?;
         }
         Ok(context.transition(TransitionKind::Steady { state }, false))
     }
 
-    /// Announces begins and ends of incidents, or that a key begins to flap; returns the incidents of those that do.
-    pub(super) fn announce_alarms(&self, alarms: Vec<News<'_>>) -> Result<HashSet<IncidentId>, StoreError> {
-        let (mut begins, mut ends, mut flapping) = (Vec::new(), Vec::new(), Vec::new());
-        for news in alarms {
-            match announcement(news.context.is_flapping, news.context.transitions) {
-                Announcement::Nothing => {}
-                Announcement::Transition if news.what.event.is_end() => ends.push(news),
-                Announcement::Transition => begins.push(news),
-                Announcement::Flapping => flapping.push(news),
+    /// Announces begins and ends of incidents, or that a key begins to flap, in their order: messages about one machine are
+    /// sent in the order in which things happened. Returns the incidents of those that begin to flap.
+    pub(super) fn announce_alarms(
+        &self,
+        mut alarms: Vec<News<'_>>,
+    ) -> Result<HashSet<IncidentId>, StoreError> {
+        alarms.retain_mut(|news| {
+            let announcement = announcement(news.context.is_flapping, news.context.transitions);
+            if announcement == Announcement::Flapping {
+                news.what.event = EventKind::Flapping;
             }
-        }
-        self.enqueue(&begins, &[])?;
-        self.announce_ends(&ends)?;
+            announcement != Announcement::Nothing
+        });
+        let flapping = alarms.iter().filter(|news| news.what.event == EventKind::Flapping);
+        let flapping: Vec<&News<'_>> = flapping.collect();
+        self.begin_flapping(&flapping)?;
         let incidents = flapping.iter().map(|news| news.incident).collect();
-        self.begin_flapping(flapping)?;
+        self.send(&alarms)?;
         Ok(incidents)
     }
 
-    fn begin_flapping(&self, mut flapping: Vec<News<'_>>) -> Result<(), StoreError> {
+    fn begin_flapping(&self, flapping: &[&News<'_>]) -> Result<(), StoreError> {
         if flapping.is_empty() {
             return Ok(());
         }
@@ -222,22 +224,7 @@ impl<'t> Announcer<'t> {
             ),
             params![key_rows(&keys)?, self.now],
         )?;
-        self.key_events(&keys, EventKind::Flapping)?;
-        self.skip_held(flapping.iter().map(|news| news.incident))?;
-        for news in &mut flapping {
-            news.what.event = EventKind::Flapping;
-        }
-        self.enqueue(&flapping, &[])
-    }
-
-    pub(super) fn announce_ends(&self, ends: &[News<'_>]) -> Result<(), StoreError> {
-        if ends.is_empty() {
-            return Ok(());
-        }
-        self.skip_held(ends.iter().map(|news| news.incident))?;
-        let outdated = self.outdated_channels(ends)?;
-        self.enqueue(ends, &outdated)?;
-        self.end_escalations(ends, &outdated)
+        self.skip_held(flapping.iter().map(|news| news.incident))
     }
 
     pub(super) fn happening(&self, event: EventKind, state: EventKind, last_seen: Moment) -> Happening {
@@ -270,17 +257,18 @@ impl<'t> Announcer<'t> {
         context.ok_or_else(|| StoreError::Other(format!("machine {} was removed", key.machine.0)))
     }
 
-    fn events(&self, machines: impl Iterator<Item = MachineId>, event: EventKind) -> Result<(), StoreError> {
-        note_each(self.transaction, machines.map(|machine| (machine, None)), event.name(), self.now)
-    }
-
-    /// That a condition flaps, or is steady again, says which one.
-    fn key_events(&self, keys: &[IncidentKey<'_>], event: EventKind) -> Result<(), StoreError> {
-        let lines = keys.iter().map(|key| {
-            let detail =
-                (key.kind != OFFLINE).then(|| json!({ "condition": key.kind, "subject": key.subject }));
-            (key.machine, detail)
+    /// Writes what happened to machines, each with that it flaps from now on.
+    fn outage_events(&self, transitions: &[Transition], event: EventKind) -> Result<(), StoreError> {
+        let lines = transitions.iter().flat_map(|transition| {
+            let flaps = key_line(IncidentKey::outage(transition.machine), EventKind::Flapping);
+            [(transition.machine, event.name(), None)].into_iter().chain(transition.flaps.then_some(flaps))
         });
-        note_each(self.transaction, lines, event.name(), self.now)
+        note_each(self.transaction, lines, self.now)
     }
+}
+
+/// That a condition flaps, or is steady again, says which one.
+pub(super) fn key_line(key: IncidentKey<'_>, event: EventKind) -> EventLine {
+    let detail = (key.kind != OFFLINE).then(|| json!({ "condition": key.kind, "subject": key.subject }));
+    (key.machine, event.name(), detail)
 }

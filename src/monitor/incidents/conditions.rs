@@ -6,7 +6,7 @@ use crate::monitor::conditions::held::{ConditionChange, OpenCondition};
 use crate::monitor::conditions::table::json_number;
 use crate::monitor::conditions::tracked::ConditionChanges;
 use crate::monitor::events::note_each;
-use crate::monitor::incidents::announce::{Announcer, News, in_parts};
+use crate::monitor::incidents::announce::{Announcer, News, in_parts, key_line};
 use crate::monitor::incidents::table::{
     IncidentId, IncidentKey, NewIncident, begin, condition_of, days_since, end, mark_notified,
 };
@@ -200,8 +200,8 @@ impl Announcer<'_> {
             }
             news.push(begin);
         }
-        self.note_conditions(&news, EventKind::Condition)?;
         let flapping = self.announce_alarms(alarms)?;
+        self.note_conditions(&news, &flapping)?;
         Ok(transitions(&news, &flapping, |text| TransitionKind::ConditionBegan { text }))
     }
 
@@ -225,8 +225,8 @@ impl Announcer<'_> {
                 others.push(end);
             }
         }
-        self.note_conditions(&news, EventKind::ConditionEnded)?;
         let flapping = self.announce_alarms(alarms)?;
+        self.note_conditions(&news, &flapping)?;
         self.end_existing(others)?;
         Ok(transitions(&news, &flapping, |text| TransitionKind::ConditionEnded { text }))
     }
@@ -243,7 +243,7 @@ impl Announcer<'_> {
             Happening { condition, ..self.happening(EventKind::Condition, EventKind::Condition, since) };
         let text = phrase(&what);
         if !context.is_flapping {
-            self.enqueue(&[News { key, context: &context, what, incident: id }], &[])?;
+            self.send(&[News { key, context: &context, what, incident: id }])?;
         }
         Ok(context.transition(TransitionKind::ConditionBegan { text }, false))
     }
@@ -264,8 +264,9 @@ impl Announcer<'_> {
         Happening { condition: Some(notice), ..self.happening(event, event, since) }
     }
 
-    fn note_conditions(&self, news: &[News<'_>], event: EventKind) -> Result<(), StoreError> {
-        let lines = news.iter().map(|news| {
+    /// Writes what happened to conditions, each with that it flaps from now on.
+    fn note_conditions(&self, news: &[News<'_>], flapping: &HashSet<IncidentId>) -> Result<(), StoreError> {
+        let lines = news.iter().flat_map(|news| {
             let detail = news.what.condition.as_ref().map(|condition| {
                 json!({
                     "condition": condition.condition,
@@ -275,9 +276,11 @@ impl Announcer<'_> {
                     "threshold": condition.threshold.map(json_number),
                 })
             });
-            (news.key.machine, detail)
+            let flaps = key_line(news.key, EventKind::Flapping);
+            let change = (news.key.machine, news.what.event.name(), detail);
+            [change].into_iter().chain(flapping.contains(&news.incident).then_some(flaps))
         });
-        note_each(self.transaction, lines, event.name(), self.now)
+        note_each(self.transaction, lines, self.now)
     }
 }
 

@@ -98,38 +98,14 @@ impl Announcer<'_> {
         Ok(())
     }
 
-    /// The ends of incidents go to every channel to which they were escalated, whatever its recipient chooses: if one ended
-    /// while it flapped, that it is steady. `outdated` has the channels for each end.
-    pub(super) fn end_escalations(
+    /// For each end, the channels that got an escalation of its key, and no end since.
+    pub(super) fn unended_escalations(
         &self,
         ends: &[News<'_>],
-        outdated: &[Vec<ChannelId>],
-    ) -> Result<(), StoreError> {
-        let escalated = self.unended_escalations(ends)?;
-        let outgoing =
-            ends.iter().zip(outdated).zip(&escalated).filter(|(_, escalated)| !escalated.is_empty());
-        let outgoing = outgoing.map(|((news, outdated), escalated)| {
-            let is_notified =
-                |channel: &&ChannelId| outdated.contains(channel) && escalated.contains(channel);
-            let mut planned = Vec::new();
-            for recipient in self.recipients() {
-                let due = recipient.due(&news.what);
-                let notified = recipient.channels.iter().filter(is_notified);
-                planned.extend(notified.map(|&channel| Planned { channel, due, reminder: 0 }));
-            }
-            Outgoing {
-                planned,
-                machine: &news.context.subject,
-                event: news.what.event,
-                notice: Notice::new(&news.context.subject, &news.what),
-                incident: news.incident,
-            }
-        });
-        self.insert(&outgoing.collect::<Vec<_>>())
-    }
-
-    /// For each end, the channels that got an escalation of its key, and no end since.
-    fn unended_escalations(&self, ends: &[News<'_>]) -> Result<Vec<HashSet<ChannelId>>, StoreError> {
+    ) -> Result<Vec<HashSet<ChannelId>>, StoreError> {
+        if ends.is_empty() {
+            return Ok(Vec::new());
+        }
         let sql = format!(
             "WITH {KEYS}
              SELECT wanted.number, o.channel_id, o.content

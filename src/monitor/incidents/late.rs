@@ -68,7 +68,7 @@ pub fn declare_late(transaction: &Transaction<'_>, criteria: &LateCriteria) -> R
            AND status = ?4 AND last_seen < CASE WHEN threshold IS NULL THEN ?3 ELSE ?1 - threshold END
          RETURNING machine_id, last_seen, server_role"
     );
-    transaction.query_all(
+    let mut late = transaction.query_all(
         &sql,
         params![
             criteria.now.0,
@@ -86,7 +86,10 @@ pub fn declare_late(transaction: &Transaction<'_>, criteria: &LateCriteria) -> R
                 server: DeviceServer::of(row.get(2)?),
             })
         },
-    )
+    )?;
+    // RETURNING promises no order.
+    late.sort_unstable_by_key(|late: &Late| late.machine);
+    Ok(late)
 }
 
 /// Sets the status of silent machines of which this monitor is a backup to standby; returns them. Their heartbeats go to

@@ -10,6 +10,7 @@ use crate::monitor::notify::outbox::EXPIRES_AFTER;
 use crate::monitor::store::StoreError;
 use crate::monitor::store::sql::{params, rows};
 use log::warn;
+use std::collections::HashSet;
 
 /// Rows that one statement adds.
 const ROWS_AT_ONCE: usize = 1000;
@@ -27,19 +28,63 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl Announcer<'_> {
-    /// Adds the planned rows to the outbox. `outdated` has the channels for each of the news, see
-    /// [`Announcer::outdated_channels`]; begins need none.
-    pub(super) fn enqueue(&self, news: &[News<'_>], outdated: &[Vec<ChannelId>]) -> Result<(), StoreError> {
-        let outgoing = news.iter().enumerate().map(|(place, news)| {
-            let outdated = outdated.get(place).map_or(&[][..], Vec::as_slice);
-            Outgoing {
-                planned: plan(self.recipients(), &news.context.subject, &news.what, outdated),
-                machine: &news.context.subject,
-                event: news.what.event,
-                notice: Notice::new(&news.context.subject, &news.what),
-                incident: news.incident,
-            }
+    /// Adds the messages about news to the outbox, in their order. What is held about an incident that has ended is skipped. An
+    /// end, and that a key is steady, goes to those who know another state; an end also to those to whom it was escalated.
+    pub(super) fn send(&self, news: &[News<'_>]) -> Result<(), StoreError> {
+        let ends = news.iter().filter(|news| news.what.event.is_end());
+        self.skip_held(ends.map(|news| news.incident))?;
+        let follows = |news: &&News<'_>| news.what.event.is_end() || news.what.event == EventKind::Steady;
+        let following: Vec<News<'_>> = news.iter().filter(follows).cloned().collect();
+        let mut outdated = self.outdated_channels(&following)?.into_iter();
+        let mut escalated = self.unended_escalations(&following)?.into_iter();
+        let outgoing = news.iter().map(|news| {
+            let (outdated, escalated) = match follows(&news) {
+                true => (outdated.next().unwrap_or_default(), escalated.next().unwrap_or_default()),
+                false => (Vec::new(), HashSet::new()),
+            };
+            self.outgoing(news, &outdated, &escalated)
         });
+        self.insert(&outgoing.collect::<Vec<_>>())
+    }
+
+    /// `outdated`: the channels over which another state was reported last; `escalated`: those that got an escalation.
+    fn outgoing<'a>(
+        &self,
+        news: &News<'a>,
+        outdated: &[ChannelId],
+        escalated: &HashSet<ChannelId>,
+    ) -> Outgoing<'a> {
+        let subject = &news.context.subject;
+        let mut planned = plan(self.recipients(), subject, &news.what, outdated);
+        if news.what.state.is_end() {
+            for recipient in self.recipients() {
+                let due = recipient.due(&news.what);
+                let is_notified = |channel: &ChannelId| {
+                    outdated.contains(channel)
+                        && escalated.contains(channel)
+                        && !planned.iter().any(|row| row.channel == *channel)
+                };
+                let channels: Vec<_> = recipient.channels.iter().copied().filter(is_notified).collect();
+                planned.extend(channels.into_iter().map(|channel| Planned { channel, due, reminder: 0 }));
+            }
+        }
+        Outgoing {
+            planned,
+            machine: subject,
+            event: news.what.event,
+            notice: Notice::new(subject, &news.what),
+            incident: news.incident,
+        }
+    }
+
+    /// Sends ends to the channels in `outdated` alone, which has those for each of them.
+    pub(super) fn send_ends_to(
+        &self,
+        ends: &[News<'_>],
+        outdated: &[Vec<ChannelId>],
+    ) -> Result<(), StoreError> {
+        let outgoing =
+            ends.iter().zip(outdated).map(|(end, outdated)| self.outgoing(end, outdated, &HashSet::new()));
         self.insert(&outgoing.collect::<Vec<_>>())
     }
 
@@ -88,12 +133,16 @@ impl Announcer<'_> {
     /// only their courier is late. So does a mail that may have arrived before the monitor was restarted. A reminder that is
     /// still to be sent says nothing true any more, nor does an escalation that was not tried. A summary is about others, too.
     pub(super) fn skip_held(&self, incidents: impl Iterator<Item = IncidentId>) -> Result<(), StoreError> {
+        let incidents: Vec<i64> = incidents.map(|incident| incident.0).collect();
+        if incidents.is_empty() {
+            return Ok(());
+        }
         self.transaction.execute(
             "UPDATE outbox SET state = ?3
              WHERE incident_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND state = ?4 AND uncertain_since IS NULL AND event <> ?7
                AND (attempts = 0 AND (due_at > ?2 OR event = ?6) OR event = ?5)",
             params![
-                rows(incidents.map(|incident| incident.0))?,
+                rows(incidents)?,
                 self.now.0,
                 DeliveryState::Skipped as i64,
                 DeliveryState::Waiting as i64,

@@ -123,7 +123,7 @@ impl Announcer<'_> {
         for (news, outdated) in ends.iter().zip(&mut outdated) {
             outdated.retain(|channel| begun[&news.incident].contains(channel));
         }
-        self.enqueue(&ends, &outdated)
+        self.send_ends_to(&ends, &outdated)
     }
 }
 
