@@ -72,18 +72,18 @@ impl Store {
     }
 }
 
-/// A line in the list of what happened: the machine, its kind, and JSON.
-pub type EventLine = (MachineId, &'static str, Option<serde_json::Value>);
+/// A line in the list of what happened: the machine (`None`: the monitor itself), its kind, and JSON.
+pub type EventLine<'k> = (Option<MachineId>, &'k str, Option<serde_json::Value>);
 
 /// Adds lines, in their order.
-pub fn note_each(
+pub fn note_each<'k>(
     tx: &Transaction<'_>,
-    lines: impl IntoIterator<Item = EventLine>,
+    lines: impl IntoIterator<Item = EventLine<'k>>,
     now: Moment,
 ) -> Result<(), StoreError> {
-    let lines = lines
-        .into_iter()
-        .map(|(machine, kind, detail)| (machine.0, kind, detail.map(|detail| detail.to_string())));
+    let lines = lines.into_iter().map(|(machine, kind, detail)| {
+        (machine.map(|machine| machine.0), kind, detail.map(|detail| detail.to_string()))
+    });
     tx.execute(
         "INSERT INTO event (at, machine_id, kind, detail)
          SELECT ?2, CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 2 FROM json_each(?1)",
@@ -92,7 +92,7 @@ pub fn note_each(
     Ok(())
 }
 
-/// Adds a line to the list of what happened.
+/// Adds a line.
 pub fn note(
     tx: &Transaction<'_>,
     machine: Option<MachineId>,
@@ -100,9 +100,5 @@ pub fn note(
     detail: Option<serde_json::Value>,
     now: Moment,
 ) -> Result<(), StoreError> {
-    tx.execute(
-        "INSERT INTO event (at, machine_id, kind, detail) VALUES (?1, ?2, ?3, ?4)",
-        params![now.0, machine.map(|id| id.0), kind, detail.map(|detail| detail.to_string())],
-    )?;
-    Ok(())
+    note_each(tx, [(machine, kind, detail)], now)
 }

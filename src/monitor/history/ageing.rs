@@ -28,7 +28,7 @@ const fn periods(tables: &'static [&'static str], resolution: i64, length: Durat
     Periods { tables, part: Some(("resolution", resolution)), column: "starts_at", length }
 }
 
-/// Periods for which partitions are made ahead: those of minutes for two days, in which nobody has to be there.
+/// Partitions are made this many periods ahead, those of minutes for two days: for so long no monitor has to run.
 const AHEAD: u32 = 2;
 
 /// Tables whose rows are handed down.

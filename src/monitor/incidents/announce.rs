@@ -79,9 +79,7 @@ impl<'t> Announcer<'t> {
             let flaps = begun.is_some_and(|incident| flapping.contains(&incident));
             context.transition(TransitionKind::Offline { last_seen: late.last_seen }, flaps)
         });
-        let transitions: Vec<Transition> = transitions.collect();
-        self.outage_events(&transitions, EventKind::Offline)?;
-        Ok(transitions)
+        self.with_events(transitions, EventKind::Offline)
     }
 
     pub fn came_back(&self, machines: &[HeardMachine]) -> Result<Vec<Transition>, StoreError> {
@@ -109,9 +107,7 @@ impl<'t> Announcer<'t> {
             };
             context.transition(kind, ended.is_some_and(|outage| flapping.contains(&outage.id)))
         });
-        let transitions: Vec<Transition> = transitions.collect();
-        self.outage_events(&transitions, EventKind::Online)?;
-        Ok(transitions)
+        self.with_events(transitions, EventKind::Online)
     }
 
     /// The machine's heartbeats go to another monitor. Its conditions end without a message: that one judges them.
@@ -146,9 +142,7 @@ impl<'t> Announcer<'t> {
         });
         self.send(&news.collect::<Vec<_>>())?;
         let transitions = known.iter().map(|(_, context)| context.transition(TransitionKind::Stopped, false));
-        let transitions: Vec<Transition> = transitions.collect();
-        self.outage_events(&transitions, EventKind::Stopped)?;
-        Ok(transitions)
+        self.with_events(transitions, EventKind::Stopped)
     }
 
     pub fn are_still_offline(&self, outages: &[UnannouncedOutage]) -> Result<Vec<Transition>, StoreError> {
@@ -257,18 +251,26 @@ impl<'t> Announcer<'t> {
         context.ok_or_else(|| StoreError::Other(format!("machine {} was removed", key.machine.0)))
     }
 
-    /// Writes what happened to machines, each with that it flaps from now on.
-    fn outage_events(&self, transitions: &[Transition], event: EventKind) -> Result<(), StoreError> {
+    /// Writes the events of transitions of machines: what happened, and that a machine flaps from now on.
+    fn with_events(
+        &self,
+        transitions: impl Iterator<Item = Transition>,
+        event: EventKind,
+    ) -> Result<Vec<Transition>, StoreError> {
+        let transitions: Vec<Transition> = transitions.collect();
         let lines = transitions.iter().flat_map(|transition| {
             let flaps = key_line(IncidentKey::outage(transition.machine), EventKind::Flapping);
-            [(transition.machine, event.name(), None)].into_iter().chain(transition.flaps.then_some(flaps))
+            [(Some(transition.machine), event.name(), None)]
+                .into_iter()
+                .chain(transition.flaps.then_some(flaps))
         });
-        note_each(self.transaction, lines, self.now)
+        note_each(self.transaction, lines, self.now)?;
+        Ok(transitions)
     }
 }
 
 /// That a condition flaps, or is steady again, says which one.
-pub(super) fn key_line(key: IncidentKey<'_>, event: EventKind) -> EventLine {
+pub(super) fn key_line(key: IncidentKey<'_>, event: EventKind) -> EventLine<'static> {
     let detail = (key.kind != OFFLINE).then(|| json!({ "condition": key.kind, "subject": key.subject }));
-    (key.machine, event.name(), detail)
+    (Some(key.machine), event.name(), detail)
 }

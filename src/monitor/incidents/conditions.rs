@@ -227,7 +227,7 @@ impl Announcer<'_> {
         }
         let flapping = self.announce_alarms(alarms)?;
         self.note_conditions(&news, &flapping)?;
-        self.end_existing(others)?;
+        self.end_existing(&others)?;
         Ok(transitions(&news, &flapping, |text| TransitionKind::ConditionEnded { text }))
     }
 
@@ -277,7 +277,7 @@ impl Announcer<'_> {
                 })
             });
             let flaps = key_line(news.key, EventKind::Flapping);
-            let change = (news.key.machine, news.what.event.name(), detail);
+            let change = (Some(news.key.machine), news.what.event.name(), detail);
             [change].into_iter().chain(flapping.contains(&news.incident).then_some(flaps))
         });
         note_each(self.transaction, lines, self.now)

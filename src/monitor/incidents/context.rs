@@ -32,13 +32,14 @@ impl MachineContext {
         now: Moment,
     ) -> Result<Vec<Option<MachineContext>>, StoreError> {
         let mut contexts = vec![None; keys.len()];
-        let values = params![key_rows(keys)?, now, now.minus(FLAPPING_WINDOW), MOST_TRANSITIONS + 1];
+        let encoded = key_rows(keys)?;
+        let values = params![encoded, now, now.minus(FLAPPING_WINDOW), MOST_TRANSITIONS + 1];
         tx.query_each(&query(), values, |row| {
             contexts[row.get::<u32>(0)? as usize] = Some(MachineContext::of_row(row)?);
             Ok(())
         })?;
         if with_tags {
-            load_tags(tx, keys, &mut contexts)?;
+            load_tags(tx, &encoded, &mut contexts)?;
         }
         Ok(contexts)
     }
@@ -91,14 +92,14 @@ fn query() -> String {
 
 fn load_tags(
     tx: &Transaction<'_>,
-    keys: &[IncidentKey<'_>],
+    keys: &str,
     contexts: &mut [Option<MachineContext>],
 ) -> Result<(), StoreError> {
     let sql = format!(
         "WITH {KEYS} SELECT wanted.number, t.tag FROM wanted CROSS JOIN machine_tag t
          WHERE t.machine_id = wanted.machine_id"
     );
-    tx.query_each(&sql, params![key_rows(keys)?], |row| {
+    tx.query_each(&sql, params![keys], |row| {
         if let Some(context) = &mut contexts[row.get::<u32>(0)? as usize] {
             context.subject.tags.push(row.get(1)?);
         }

@@ -7,7 +7,7 @@
 use crate::clock::Moment;
 use crate::monitor::events::note;
 use crate::monitor::incidents::announce::{Announcer, News};
-use crate::monitor::incidents::messages::Outgoing;
+use crate::monitor::incidents::messages::EventMessages;
 use crate::monitor::incidents::plan::Planned;
 use crate::monitor::incidents::table::{IncidentId, IncidentKey, KEYS, condition_of, key_rows};
 use crate::monitor::incidents::unacknowledged::{self, COLUMNS, Unacknowledged};
@@ -68,7 +68,7 @@ impl Announcer<'_> {
         self.skip_held_of(target, id)?;
         let due = target.due(&what);
         let notice = Notice::new(&context.subject, &what);
-        self.insert(&[Outgoing {
+        self.insert(&[EventMessages {
             planned: target.channels.iter().map(|&channel| Planned { channel, due, reminder: 0 }).collect(),
             machine: &context.subject,
             event: EventKind::Escalation,
@@ -101,7 +101,7 @@ impl Announcer<'_> {
     /// For each end, the channels that got an escalation of its key, and no end since.
     pub(super) fn unended_escalations(
         &self,
-        ends: &[News<'_>],
+        ends: &[&News<'_>],
     ) -> Result<Vec<HashSet<ChannelId>>, StoreError> {
         if ends.is_empty() {
             return Ok(Vec::new());

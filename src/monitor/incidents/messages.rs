@@ -19,7 +19,7 @@ const ROWS_AT_ONCE: usize = 1000;
 const MESSAGES_AT_ONCE: usize = 10_000;
 
 /// The messages about one event of an incident.
-pub(super) struct Outgoing<'a> {
+pub(super) struct EventMessages<'a> {
     pub planned: Vec<Planned>,
     pub machine: &'a Subject,
     pub event: EventKind,
@@ -34,7 +34,7 @@ impl Announcer<'_> {
         let ends = news.iter().filter(|news| news.what.event.is_end());
         self.skip_held(ends.map(|news| news.incident))?;
         let follows = |news: &&News<'_>| news.what.event.is_end() || news.what.event == EventKind::Steady;
-        let following: Vec<News<'_>> = news.iter().filter(follows).cloned().collect();
+        let following: Vec<&News<'_>> = news.iter().filter(follows).collect();
         let mut outdated = self.outdated_channels(&following)?.into_iter();
         let mut escalated = self.unended_escalations(&following)?.into_iter();
         let outgoing = news.iter().map(|news| {
@@ -42,18 +42,18 @@ impl Announcer<'_> {
                 true => (outdated.next().unwrap_or_default(), escalated.next().unwrap_or_default()),
                 false => (Vec::new(), HashSet::new()),
             };
-            self.outgoing(news, &outdated, &escalated)
+            self.messages_of(news, &outdated, &escalated)
         });
         self.insert(&outgoing.collect::<Vec<_>>())
     }
 
     /// `outdated`: the channels over which another state was reported last; `escalated`: those that got an escalation.
-    fn outgoing<'a>(
+    fn messages_of<'a>(
         &self,
         news: &News<'a>,
         outdated: &[ChannelId],
         escalated: &HashSet<ChannelId>,
-    ) -> Outgoing<'a> {
+    ) -> EventMessages<'a> {
         let subject = &news.context.subject;
         let mut planned = plan(self.recipients(), subject, &news.what, outdated);
         if news.what.state.is_end() {
@@ -68,7 +68,7 @@ impl Announcer<'_> {
                 planned.extend(channels.into_iter().map(|channel| Planned { channel, due, reminder: 0 }));
             }
         }
-        Outgoing {
+        EventMessages {
             planned,
             machine: subject,
             event: news.what.event,
@@ -80,18 +80,18 @@ impl Announcer<'_> {
     /// Sends ends to the channels in `outdated` alone, which has those for each of them.
     pub(super) fn send_ends_to(
         &self,
-        ends: &[News<'_>],
+        ends: &[&News<'_>],
         outdated: &[Vec<ChannelId>],
     ) -> Result<(), StoreError> {
         let outgoing =
-            ends.iter().zip(outdated).map(|(end, outdated)| self.outgoing(end, outdated, &HashSet::new()));
+            ends.iter().zip(outdated).map(|(end, outdated)| self.messages_of(end, outdated, &HashSet::new()));
         self.insert(&outgoing.collect::<Vec<_>>())
     }
 
     /// Adds rows to the outbox.
-    pub(super) fn insert(&self, outgoing: &[Outgoing<'_>]) -> Result<(), StoreError> {
+    pub(super) fn insert(&self, outgoing: &[EventMessages<'_>]) -> Result<(), StoreError> {
         let mut added = Vec::new();
-        for Outgoing { planned, machine, event, notice, incident } in outgoing {
+        for EventMessages { planned, machine, event, notice, incident } in outgoing {
             if planned.is_empty() {
                 continue;
             }
@@ -139,7 +139,8 @@ impl Announcer<'_> {
         }
         self.transaction.execute(
             "UPDATE outbox SET state = ?3
-             WHERE incident_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND state = ?4 AND uncertain_since IS NULL AND event <> ?7
+             WHERE incident_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND state = ?4
+               AND uncertain_since IS NULL AND event <> ?7
                AND (attempts = 0 AND (due_at > ?2 OR event = ?6) OR event = ?5)",
             params![
                 rows(incidents)?,
@@ -178,7 +179,7 @@ impl Announcer<'_> {
     /// For each of the news, the channels whose last message about the key, sent or still to be sent, is not that it is in this
     /// state. A reminder or an escalation that was tried may have arrived, also if it is not sent any more. A key without any
     /// message is believed to be good.
-    pub(super) fn outdated_channels(&self, news: &[News<'_>]) -> Result<Vec<Vec<ChannelId>>, StoreError> {
+    pub(super) fn outdated_channels(&self, news: &[&News<'_>]) -> Result<Vec<Vec<ChannelId>>, StoreError> {
         let channels = self.recipients().iter().flat_map(|recipient| &recipient.channels);
         let channels: Vec<i64> = channels.map(|channel| channel.0).collect();
         let mut outdated = Vec::new();
@@ -188,7 +189,7 @@ impl Announcer<'_> {
         Ok(outdated)
     }
 
-    fn outdated_of(&self, news: &[News<'_>], channels: &[i64]) -> Result<Vec<Vec<ChannelId>>, StoreError> {
+    fn outdated_of(&self, news: &[&News<'_>], channels: &[i64]) -> Result<Vec<Vec<ChannelId>>, StoreError> {
         let sql = format!(
             "WITH {KEYS}
              SELECT wanted.number, CAST(channel.value AS BIGINT),

@@ -6,7 +6,7 @@
 
 use crate::clock::Moment;
 use crate::monitor::incidents::announce::Announcer;
-use crate::monitor::incidents::messages::Outgoing;
+use crate::monitor::incidents::messages::EventMessages;
 use crate::monitor::incidents::plan::Planned;
 use crate::monitor::incidents::table::{IncidentId, condition_of};
 use crate::monitor::incidents::unacknowledged::{self, COLUMNS, Unacknowledged};
@@ -105,7 +105,7 @@ impl Announcer<'_> {
         if !reminders.iter().any(is_due) {
             return Ok(0);
         }
-        let outgoing = reminders.iter().map(|Reminder { announced, subject, notice }| Outgoing {
+        let outgoing = reminders.iter().map(|Reminder { announced, subject, notice }| EventMessages {
             planned: vec![Planned {
                 channel: announced.channel,
                 due: self.now,

@@ -67,11 +67,9 @@ impl Store {
                 ended.into_iter().partition(|(_, how)| *how == SetupEnd::Solved);
             let keys: Vec<_> = switched_off.iter().map(|(problem, _)| problem.key()).collect();
             announcer.end_silently(&keys)?;
-            let changes = |problems: Vec<SetupProblem>, begins: bool| -> Vec<_> {
-                problems.iter().map(|problem| (problem.machine, problem.change(begins))).collect()
-            };
-            let ended = changes(solved.into_iter().map(|(problem, _)| problem).collect(), false);
-            let begun = changes(begun, true);
+            let change = |problem: &SetupProblem, begins| (problem.machine, problem.change(begins));
+            let ended: Vec<_> = solved.iter().map(|(problem, _)| change(problem, false)).collect();
+            let begun: Vec<_> = begun.iter().map(|problem| change(problem, true)).collect();
             let mut transitions =
                 in_parts(&machine_changes(&ended), |ended| announcer.conditions_ended(ended))?;
             let mut began = in_parts(&machine_changes(&begun), |begun| announcer.conditions_began(begun))?;

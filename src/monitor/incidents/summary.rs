@@ -4,7 +4,7 @@
 
 use crate::clock::Moment;
 use crate::monitor::incidents::announce::{Announcer, News};
-use crate::monitor::incidents::messages::Outgoing;
+use crate::monitor::incidents::messages::EventMessages;
 use crate::monitor::incidents::plan::Planned;
 use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::MachineId;
@@ -85,7 +85,7 @@ impl Announcer<'_> {
             ..Notice::new(&first.machine, &what)
         };
         let (machine, incident) = (&first.machine, first.incident);
-        self.insert(&[Outgoing {
+        self.insert(&[EventMessages {
             planned: rows(false),
             machine,
             event: EventKind::Summary,
@@ -94,18 +94,24 @@ impl Announcer<'_> {
         }])
     }
 
-    fn existing_alone<'e>(&self, known: &'e Existing, planned: Vec<Planned>) -> Outgoing<'e> {
+    fn existing_alone<'e>(&self, known: &'e Existing, planned: Vec<Planned>) -> EventMessages<'e> {
         let since = Moment(known.condition.since);
         let begin = self.happening(EventKind::Condition, EventKind::Condition, since);
         let what = Happening { condition: Some(known.condition.clone()), ..begin };
         let notice = Notice::new(&known.machine, &what);
-        Outgoing { planned, machine: &known.machine, event: what.event, notice, incident: known.incident }
+        EventMessages {
+            planned,
+            machine: &known.machine,
+            event: what.event,
+            notice,
+            incident: known.incident,
+        }
     }
 }
 
 impl Announcer<'_> {
     /// The ends of incidents that were in a summary, or not announced at all, go to the channels that got their begins alone.
-    pub(super) fn end_existing(&self, mut ends: Vec<News<'_>>) -> Result<(), StoreError> {
+    pub(super) fn end_existing(&self, ends: &[News<'_>]) -> Result<(), StoreError> {
         let mut begun: HashMap<IncidentId, HashSet<ChannelId>> = HashMap::new();
         let sql = "SELECT incident_id, channel_id FROM outbox
                    WHERE incident_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND event = ?2";
@@ -114,7 +120,7 @@ impl Announcer<'_> {
             begun.entry(IncidentId(row.get(0)?)).or_default().insert(ChannelId(row.get(1)?));
             Ok(())
         })?;
-        ends.retain(|news| begun.contains_key(&news.incident));
+        let ends: Vec<&News<'_>> = ends.iter().filter(|news| begun.contains_key(&news.incident)).collect();
         if ends.is_empty() {
             return Ok(());
         }

@@ -109,7 +109,6 @@ impl Store {
         now: Moment,
     ) -> Result<Vec<Transition>, StoreError> {
         self.write(|transaction| {
-            let announcer = Announcer::new(transaction, now)?;
             transaction.execute(
                 "UPDATE machine_state SET server_role = heard.role
                  FROM (SELECT CAST(value ->> 0 AS BIGINT) AS machine, CAST(value ->> 1 AS BIGINT) AS role
@@ -119,7 +118,10 @@ impl Store {
             )?;
             let standby = beats.iter().filter(|(.., server)| *server == DeviceServer::Standby);
             let standby: Vec<_> = standby.map(|&(machine, at, _)| (machine, at)).collect();
-            mark_standby(&announcer, self.process(), &standby)
+            if standby.is_empty() {
+                return Ok(Vec::new());
+            }
+            mark_standby(&Announcer::new(transaction, now)?, self.process(), &standby)
         })
     }
 

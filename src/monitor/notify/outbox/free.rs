@@ -5,8 +5,9 @@ use crate::monitor::notify::notice::EventKind;
 
 /// The condition that a row can be leased: no courier has it, and no earlier row of its machine on its channel is still
 /// to be delivered. Conditions that began or ended together (several cameras), and reminders of them, do not wait for each
-/// other: they are one message to a person. Outages always do: a step of the clock can give two of them the same times. No row waits for one of
-/// another incident that is held by a minimum outage or quiet hours: that one is not due yet, and may never be sent.
+/// other: they are one message to a person. Outages always do: a step of the clock can give two of them the same times. No
+/// row waits for one of another incident that is held by a minimum outage or quiet hours: that one is not due yet, and may
+/// never be sent.
 /// `?1` is now, `?2` the owner.
 pub fn free() -> String {
     format!(
