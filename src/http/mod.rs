@@ -15,6 +15,8 @@
 //! | `limits`, `counters` | limits of a server; its counters |
 //! | `gate`, `client` | the program's decision about a request before its body arrives; the client behind a proxy |
 //! | `reactor` | the loop: readiness, deadlines, responses, turns |
+//! | `advance` | a connection's turn: reads, parses, writes |
+//! | `pace` | when requests are collected and then served together |
 //! | `accept`, `admission`, `networks` | new connections, their limits, and networks that are exempt |
 //! | `unfinished` | memory of unfinished requests by network, and which connection is closed at a bound |
 //! | `connection`, `partial` | state of a connection without its socket, and of a request whose body is arriving |
@@ -31,6 +33,7 @@
 
 mod accept;
 mod admission;
+mod advance;
 mod chunked;
 pub mod client;
 mod connection;
@@ -55,6 +58,7 @@ pub mod networks;
 #[cfg(feature = "monitor")]
 mod offload;
 mod output;
+mod pace;
 mod parse;
 mod partial;
 pub mod queue;
@@ -75,6 +79,8 @@ pub use gate::GateDecision;
 pub use limits::Limits;
 pub use listener::Listener;
 pub use message::{Method, Peer, Request, Response};
+#[cfg(feature = "monitor")]
+pub use pace::Pace;
 pub use queue::queue;
 pub use reactor::Server;
 pub use reply::{Exchange, Reply, Stopper};

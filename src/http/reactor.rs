@@ -1,7 +1,8 @@
 //! The loop that owns every socket: waits for readiness, deadlines and responses, and serves connections in turn.
 
 use super::admission::Admission;
-use super::connection::{BATCH, Front};
+use super::advance::advance;
+use super::connection::Front;
 use super::counters::Counters;
 use super::date;
 use super::deadlines::{Deadlines, LONGEST, Wait};
@@ -11,8 +12,9 @@ use super::handshake::Handshakes;
 use super::limits::Limits;
 use super::listener::{Acceptor, DescriptorReserve, Listener};
 use super::message::Request;
+use super::pace::Pace;
 use super::reply::{Exchange, ReactorEvent, Reply, Stopper};
-use super::table::{Client, ConnectionTable};
+use super::table::ConnectionTable;
 use super::unfinished::{Bounds, Unfinished};
 use crate::mailbox::{self, Mailbox, MailboxSender};
 use mio::{Events, Poll, Token};
@@ -94,6 +96,7 @@ pub(super) struct Reactor {
     pub(super) may_wait_for_descriptor: bool,
     /// Time of this iteration, read once for all connections.
     pub(super) now: Instant,
+    pace: Pace,
     pub(super) scratch: Box<[u8]>,
     /// `None`: no listener speaks TLS.
     #[cfg(feature = "monitor")]
@@ -126,6 +129,7 @@ impl Reactor {
         // Bounded by the number of connections: each has one request at a time.
         // A wake-up fails only if the eventfd's counter is full, and then the reactor is awake.
         let (sender, mailbox) = mailbox::unbounded(move || _ = waker.wake());
+        let now = Instant::now();
         Ok(Reactor {
             acceptors,
             table: ConnectionTable::default(),
@@ -141,7 +145,8 @@ impl Reactor {
             reserve: DescriptorReserve::new(),
             retry_accept_at: None,
             may_wait_for_descriptor: true,
-            now: Instant::now(),
+            now,
+            pace: Pace::new(now),
             scratch: vec![0; READ].into_boxed_slice(),
             #[cfg(feature = "monitor")]
             handshakes,
@@ -266,7 +271,11 @@ impl Reactor {
     }
 
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let busy = !self.mailbox.park() || !self.queue.is_empty() || self.has_pending_accepts();
+        let has_work = !self.queue.is_empty() || self.has_pending_accepts();
+        if let Some(pause) = self.pace.pause(self.now, Instant::now()).filter(|_| !has_work) {
+            std::thread::sleep(pause);
+        }
+        let busy = !self.mailbox.park() || has_work;
         let timeout = if busy { Some(Duration::ZERO) } else { self.next_deadline() };
         let polled = self.poll.poll(events, timeout);
         self.mailbox.unpark();
@@ -278,6 +287,7 @@ impl Reactor {
         for event in events.iter() {
             self.ready(event);
         }
+        self.pace.looked(self.queue.len(), self.table.len(), self.now);
         self.expire();
         Ok(())
     }
@@ -350,50 +360,4 @@ impl Reactor {
     fn is_done(&self) -> bool {
         self.stopping.is_some_and(|end| end <= self.now || self.table.len() == 0)
     }
-}
-
-/// Reads, parses and writes until it would block; returns the next complete request.
-fn advance(client: &mut Client, front: &Front, scratch: &mut [u8]) -> io::Result<Option<Request>> {
-    // A client that does not read its responses gets no further request parsed.
-    let blocked = client.connection.output().len() >= BATCH || client.watched_for_writing();
-    if blocked && !flush(client)? {
-        return Ok(None);
-    }
-    loop {
-        if let Some(request) = client.connection.next(front) {
-            return Ok(Some(request));
-        }
-        if client.connection.wants_input() {
-            match client.transport.read(scratch) {
-                Ok(0) => client.connection.end(),
-                Ok(bytes) => client.connection.receive(&scratch[..bytes]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    flush(client)?;
-                    return Ok(None);
-                }
-                Err(error) => return Err(error),
-            }
-        } else {
-            if !flush(client)? {
-                return Ok(None);
-            }
-            if client.connection.begins_to_linger() {
-                client.transport.shut();
-            } else if !client.connection.wants_input() {
-                return Ok(None);
-            }
-        }
-    }
-}
-
-/// True if all output was sent.
-fn flush(client: &mut Client) -> io::Result<bool> {
-    while !client.connection.output().is_empty() {
-        match client.transport.write(client.connection.output()) {
-            Ok(bytes) => client.connection.wrote(bytes),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(true)
 }
