@@ -8,6 +8,7 @@ use super::machine::{OutageState, SimulatedMachine};
 use super::plan::Plan;
 use super::report::Report;
 use super::target::source;
+use crate::http::Pace;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use fastrand::Rng;
 use mio::{Events, Poll, Token};
@@ -65,6 +66,8 @@ pub struct PacedThread {
     share: ThreadShare,
     times: RunTimes,
     poll: Poll,
+    pace: Pace,
+    looked: Instant,
     machines: Vec<SimulatedMachine>,
     timers: BinaryHeap<Reverse<(Instant, usize, Due)>>,
     /// Ends of attempts, in order: all have the same timeout.
@@ -101,6 +104,8 @@ impl PacedThread {
             share,
             times,
             poll,
+            pace: Pace::new(times.start),
+            looked: times.start,
             machines,
             timers: BinaryHeap::new(),
             timeouts: VecDeque::new(),
@@ -254,18 +259,31 @@ impl PacedThread {
         }
     }
 
+    /// Waits for the next timer, and reads everything that has arrived: a device reads its response at once, and must not be
+    /// called too late because this thread is busy with others.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        if let Some(pause) = self.pace.pause(self.looked, Instant::now()) {
+            std::thread::sleep(pause);
+        }
         let now = Instant::now();
         let next =
             self.timers.peek().map_or(LONGEST_WAIT, |Reverse((at, ..))| at.saturating_duration_since(now));
-        match self.poll.poll(events, Some(next.min(LONGEST_WAIT))) {
-            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-            _ => {}
+        let mut limit = next.min(LONGEST_WAIT);
+        loop {
+            match self.poll.poll(events, Some(limit)) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            self.looked = Instant::now();
+            self.pace.looked(events.iter().count(), self.open, self.looked);
+            for event in events.iter() {
+                self.handle(event.token().0, event.is_readable() || event.is_error());
+            }
+            if events.iter().count() < EVENTS {
+                return Ok(());
+            }
+            limit = Duration::ZERO;
         }
-        for event in events.iter() {
-            self.handle(event.token().0, event.is_readable() || event.is_error());
-        }
-        Ok(())
     }
 
     fn handle(&mut self, index: usize, readable: bool) {

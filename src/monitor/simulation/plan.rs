@@ -2,7 +2,7 @@
 
 use super::outages::PlannedOutage;
 use super::target::FleetServer;
-use crate::wire::{Camera, CameraStatus, Heartbeat, SAMPLE};
+use crate::wire::{Camera, CameraStatus, Heartbeat, LinkState, SAMPLE};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -141,7 +141,7 @@ impl Plan {
 }
 
 fn bodies(content: Content) -> Vec<Vec<u8>> {
-    let sample: Heartbeat = serde_json::from_str(SAMPLE).expect("the sample is a heartbeat");
+    let sample = on_its_best_uplink(serde_json::from_str(SAMPLE).expect("the sample is a heartbeat"));
     match content {
         Content::Live => vec![json(&sample)],
         Content::Cameras(number) => vec![json(&with_cameras(&sample, number, CameraStatus::Connected))],
@@ -154,6 +154,15 @@ fn bodies(content: Content) -> Vec<Vec<u8>> {
             minutes.chunks_exact(batch.clamp(1, REPLAY_MINUTES)).map(replays).collect()
         }
     }
+}
+
+/// The sample reports two conditions of its uplinks. If each machine of a fleet did, the monitor would announce them all at once.
+fn on_its_best_uplink(mut sample: Heartbeat) -> Heartbeat {
+    for uplink in &mut sample.connection.uplinks {
+        uplink.health = LinkState::Valid;
+    }
+    sample.connection.active = sample.connection.uplinks.first().map(|uplink| uplink.interface.clone());
+    sample
 }
 
 /// The sample with this many cameras.
