@@ -45,16 +45,10 @@ use crate::monitor::web::threads::{Handler, PageParts, Pages};
 use crate::startup::{cannot, spawn};
 use crate::systemd;
 use crate::ticker::Ticker;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use signal_hook::iterator::Handle;
 use std::io;
 use std::sync::Arc;
-
-/// Size of the recorder's queue: a returning fleet sends 50,000 heartbeats a second, and a commit takes 80 ms. Each place
-/// costs 48 bytes, so a small fleet has fewer; one that is full answers 503 until the commit, and the device repeats.
-const MOST_ORDERS: usize = 4096;
-const LEAST_ORDERS: usize = 512;
-const ORDERS_OF_A_MACHINE: usize = 4;
 
 /// What works without a request.
 pub struct Core {
@@ -197,8 +191,8 @@ fn start_recorder(
     let watchdog = systemd::Watchdog::from_environment(now.monotonic);
     let recorder = Recorder::new(shared.clone(), Sweeper::new(sweeping, now, poke), watchdog);
     recorder.load(Moment::now())?;
-    let places = (shared.fleet.len() * ORDERS_OF_A_MACHINE).clamp(LEAST_ORDERS, MOST_ORDERS);
-    let (orders, inbox) = bounded(places);
+    // Ingest sends most, and keeps it bounded; a bounded channel would take the memory of a returning fleet from the start.
+    let (orders, inbox) = unbounded();
     let inbox = RecorderInbox {
         orders: inbox,
         flush: Ticker::every(FLUSH, now.monotonic + FLUSH),

@@ -51,7 +51,7 @@ use crate::http::{self, Exchange, Method, Reply, Request, Response};
 use crate::monitor::fleet::BeatEffect;
 use answer::{IngestRefusal, UNWRITTEN, acknowledgement, unavailable, uncached};
 use counters::{IngestCounters, IngestFormat};
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, TrySendError};
 use malformed::{Cause, Malformed};
 use native::Received;
 use route::IngestRoute;
@@ -60,6 +60,12 @@ use std::time::Duration;
 
 /// Per machine and fault, one undecodable request is logged in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Events that wait for the recorder, each of 48 bytes: two of each machine when the largest fleet returns at once. While there
+/// are more, heartbeats that need the recorder get 503, and the devices repeat them.
+const MOST_WAITING: usize = 200_000;
+/// The same for replays, which bring their samples with them.
+const MOST_WAITING_REPLAYS: usize = 4096;
 
 /// Answers the requests of ingest, in all formats.
 #[derive(Debug, Clone)]
@@ -96,7 +102,7 @@ enum Accepted {
 }
 
 impl Ingest {
-    /// `orders` is the recorder's queue; while it is full, requests that need it get 503.
+    /// `orders` is the recorder's queue; while too much waits in it, requests that need it get 503.
     pub fn new(shared: RecorderContext, orders: Sender<RecorderEvent>) -> Ingest {
         Ingest {
             shared,
@@ -270,7 +276,7 @@ impl Ingest {
     fn judge(&self, sender: Authenticated<'_>, beat: &Beat<'_>, has_returned: bool) {
         let (machine, fleet) = (sender.machine, &self.shared.fleet);
         if fleet.judge(machine, beat, has_returned, sender.now)
-            && self.orders.try_send(RecorderEvent::Conditions { machine }).is_err()
+            && self.order(RecorderEvent::Conditions { machine }).is_err()
         {
             fleet.conditions_not_recorded(machine);
         }
@@ -284,7 +290,7 @@ impl Ingest {
         let mut limit = self.log_limit.lock().unwrap_or_else(PoisonError::into_inner);
         if limit.is_due((machine, reason.cause), now.monotonic) {
             // If the recorder's queue is full, only the counter of malformed requests shows it.
-            let _ = self.orders.try_send(RecorderEvent::Undecodable { machine, reason: reason.to_string() });
+            let _ = self.order(RecorderEvent::Undecodable { machine, reason: reason.to_string() });
         }
     }
 
@@ -296,7 +302,7 @@ impl Ingest {
             BeatEffect::Back => RecorderEvent::Back { machine, seen: now.wall },
             BeatEffect::Shutdown => RecorderEvent::Shutdown { machine, seen: now.wall },
         };
-        let sent = self.orders.try_send(order).is_ok();
+        let sent = self.order(order).is_ok();
         if !sent {
             // The next beat tries again.
             self.shared.fleet.believe(machine, Belief::Away);
@@ -318,10 +324,20 @@ impl Ingest {
             }
         };
         let order = RecorderEvent::Replays { past, stored: Box::new(stored) };
-        if let Err(unsent) = self.orders.try_send(order) {
-            if let RecorderEvent::Replays { stored, .. } = unsent.into_inner() {
-                stored(Err(StoreError::Busy));
-            }
+        if let Err(RecorderEvent::Replays { stored, .. }) = self.order(order) {
+            stored(Err(StoreError::Busy));
+        }
+    }
+
+    /// Sends an event to the recorder; returns it if its queue is full.
+    fn order(&self, event: RecorderEvent) -> Result<(), RecorderEvent> {
+        let most = match event {
+            RecorderEvent::Replays { .. } => MOST_WAITING_REPLAYS,
+            _ => MOST_WAITING,
+        };
+        match self.orders.len() < most {
+            true => self.orders.try_send(event).map_err(TrySendError::into_inner),
+            false => Err(event),
         }
     }
 
