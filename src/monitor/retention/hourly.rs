@@ -89,6 +89,7 @@ fn tidy(store: &Store, kept: &mut Kept, changes: &Receiver<Kept>, now: Moment) {
         store.prune_activity(now)?;
         if store.process().is_some() {
             store.forget_dead_instances(now)?;
+            store.forget_old_changes()?;
         }
         remove_event_partitions(store, now.minus(kept.events))?;
         loop {

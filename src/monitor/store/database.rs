@@ -173,6 +173,15 @@ impl Store {
         }
     }
 
+    /// Removes what a database server remembers of programs that have ended long ago; a file remembers nothing.
+    pub fn forget_old_changes(&self) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(()),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.forget_old_changes(),
+        }
+    }
+
     /// See [`SqliteDatabase::check`].
     ///
     /// # Errors

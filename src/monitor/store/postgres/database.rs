@@ -118,6 +118,17 @@ impl PostgresDatabase {
         })
     }
 
+    /// Adds the numbers of the processes that have changed nothing for a day to those of process 0: each command is a process
+    /// of its own. The sums stay as they are, so that nobody misses a change.
+    pub fn forget_old_changes(&self) -> Result<(), StoreError> {
+        let sql = "WITH old AS (DELETE FROM last_change WHERE process <> 0 AND at < now() - INTERVAL '1 day'
+                                RETURNING what, number)
+                   INSERT INTO last_change AS known (process, what, number, at)
+                   SELECT 0, what, sum(number), now() FROM old GROUP BY what
+                   ON CONFLICT (process, what) DO UPDATE SET number = known.number + excluded.number";
+        self.transact(|transaction| transaction.execute(sql, &[]).map(|_| ()))
+    }
+
     /// See [`Store::server_figures`](crate::monitor::store::Store::server_figures).
     pub fn figures(&self) -> Result<ServerFigures, StoreError> {
         self.read(figures::read)

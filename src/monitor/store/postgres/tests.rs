@@ -6,6 +6,7 @@ use super::link::{PostgresLink, PostgresWay};
 use super::url::PostgresUrl;
 use crate::clock::Moment;
 use crate::monitor::store::Store;
+use crate::monitor::store::changes::ChangesByOthers;
 use crate::monitor::store::error::StoreError;
 use crate::monitor::store::sql::{self, Connection, Transaction, Value, params};
 use rustix::process::{Pid, Signal, kill_process};
@@ -305,4 +306,21 @@ fn a_transaction_with_many_changes_is_one_change_of_each_kind_for_the_others() {
     for reported in ["UPDATE machine_state SET last_seen = 1", "UPDATE machine SET hostname = 'pi'"] {
         assert_eq!(change(reported), (false, false, "settings 1, status 2".into()), "{reported}");
     }
+}
+
+#[test]
+fn changes_of_programs_that_have_ended_are_forgotten_and_those_since_the_last_look_are_not() {
+    let Some(own) = Store::scratch_on_postgres() else { return };
+    let other = Store::open_beside(own.location(), Moment(0)).expect("a second one");
+    let run = |sql: &str| own.write(|transaction| transaction.execute_batch(sql)).expect("changed");
+    run("INSERT INTO last_change VALUES (5, 'settings', 3, now() - INTERVAL '2 days'), (6, 'settings', 4, now()),
+                                        (7, 'settings', 2, now() - INTERVAL '2 days'), (7, 'status', 1, now() - INTERVAL '2 days')");
+    assert_eq!(other.changed_by_others(), Ok(ChangesByOthers { settings: true, statuses: true }));
+    for _ in 0..2 {
+        own.forget_old_changes().expect("forgotten");
+        assert_eq!(other.changed_by_others(), Ok(ChangesByOthers { settings: false, statuses: false }));
+    }
+    let sql = "SELECT string_agg(process || ' ' || what || ' ' || number, ', ' ORDER BY process, what) FROM last_change";
+    let rest: String = own.read(|connection| connection.query_row(sql, &[], |row| row.get(0))).expect("read");
+    assert_eq!(rest, "0 settings 5, 0 status 1, 6 settings 4");
 }
