@@ -2,10 +2,10 @@
 
 use crate::clock::Moment;
 use crate::mac::Mac;
-use crate::monitor::cameras::minutes::{DAY, StoredCamera, UnsavedCameras, day, minute};
+use crate::monitor::cameras::minutes::{CameraDay, DAY, StoredCamera, UnsavedCameras, day, minute};
 use crate::monitor::events::note;
 use crate::monitor::machine::MachineId;
-use crate::monitor::store::sql::{Transaction, params};
+use crate::monitor::store::sql::{Parameter, Transaction, Value, params};
 use crate::monitor::store::{Store, StoreError};
 use std::collections::HashMap;
 
@@ -54,39 +54,50 @@ impl CameraHistory {
     }
 }
 
-/// Writes what is new of a machine's cameras; a machine that was removed meanwhile is passed over.
-pub fn save(
-    tx: &Transaction<'_>,
-    machine: MachineId,
-    unsaved: &UnsavedCameras,
-    now: Moment,
-) -> Result<(), StoreError> {
-    let mut cameras = tx.prepare(
+/// What is new of a machine's cameras.
+#[derive(Debug, Clone, Copy)]
+pub struct CamerasToSave<'u> {
+    pub machine: MachineId,
+    pub unsaved: &'u UnsavedCameras,
+    /// When it was reported.
+    pub at: Moment,
+}
+
+/// Writes what is new of cameras; machines that were removed meanwhile are passed over.
+pub fn save(tx: &Transaction<'_>, machines: &[CamerasToSave<'_>]) -> Result<(), StoreError> {
+    let mut new: Vec<(MachineId, String, &CameraDay)> = Vec::new();
+    for CamerasToSave { machine, unsaved, .. } in machines {
+        new.extend(unsaved.days.iter().map(|new| (*machine, new.mac.to_string(), new)));
+    }
+    tx.prepare(
         "INSERT INTO camera (machine_id, mac, name, reported) SELECT id, ?2, ?3, ?4 FROM machine WHERE id = ?1
          ON CONFLICT (machine_id, mac)
-            DO UPDATE SET name = coalesce(excluded.name, camera.name), reported = excluded.reported
-         RETURNING id",
+            DO UPDATE SET name = coalesce(excluded.name, camera.name), reported = excluded.reported",
+    )?
+    .execute_all(
+        new.iter().map(|(machine, mac, new)| [machine.0.value(), mac.value(), new.name.value(), new.reported.value()]),
     )?;
+    let known = new.iter().filter(|(_, _, new)| new.up > 0 || new.down > 0);
     // A wrong clock can repeat hours; a day has no more minutes for that.
-    let mut days = tx.prepare(
-        "INSERT INTO camera_day AS known (camera_id, day, up, down) VALUES (?1, ?2, ?3, ?4)
+    tx.prepare(
+        "INSERT INTO camera_day AS known (camera_id, day, up, down)
+         SELECT id, ?3, ?4, ?5 FROM camera WHERE machine_id = ?1 AND mac = ?2
          ON CONFLICT (camera_id, day) DO UPDATE SET
-            up = CASE WHEN known.up + excluded.up + known.down < ?5 THEN known.up + excluded.up ELSE ?5 - known.down END,
-            down = CASE WHEN known.up + excluded.up + known.down >= ?5 THEN known.down
-                        WHEN known.up + excluded.up + known.down + excluded.down < ?5 THEN known.down + excluded.down
-                        ELSE ?5 - known.up - excluded.up END",
-    )?;
-    for new in &unsaved.days {
-        let values = params![machine.0, new.mac.to_string(), new.name, new.reported];
-        let id: Option<i64> = cameras.query_optional(values, |row| row.get(0))?;
-        if let Some(id) = id.filter(|_| new.up > 0 || new.down > 0) {
-            let up = u32::from(new.up).min(DAY);
-            days.execute(params![id, new.day, up, u32::from(new.down).min(DAY - up), DAY])?;
+            up = CASE WHEN known.up + excluded.up + known.down < ?6 THEN known.up + excluded.up ELSE ?6 - known.down END,
+            down = CASE WHEN known.up + excluded.up + known.down >= ?6 THEN known.down
+                        WHEN known.up + excluded.up + known.down + excluded.down < ?6 THEN known.down + excluded.down
+                        ELSE ?6 - known.up - excluded.up END",
+    )?
+    .execute_all(known.map(|(machine, mac, new)| {
+        let up = u32::from(new.up).min(DAY);
+        let minutes = [u32::from(new.day), up, u32::from(new.down).min(DAY - up), DAY];
+        let [day, up, down, most] = minutes.map(|minutes| Value::Integer(minutes.into()));
+        [machine.0.value(), mac.value(), day, up, down, most]
+    }))?;
+    for CamerasToSave { machine, at, .. } in machines.iter().filter(|saved| saved.unsaved.were_refused) {
+        if tx.exists("SELECT 1 FROM machine WHERE id = ?1", params![machine.0])? {
+            note(tx, Some(*machine), TOO_MANY, None, *at)?;
         }
-    }
-    let exists = "SELECT 1 FROM machine WHERE id = ?1";
-    if unsaved.were_refused && tx.exists(exists, params![machine.0])? {
-        note(tx, Some(machine), TOO_MANY, None, now)?;
     }
     Ok(())
 }

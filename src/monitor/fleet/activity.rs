@@ -5,7 +5,7 @@
 use crate::clock::Moment;
 use crate::monitor::beat::Beat;
 use crate::monitor::machine::MachineId;
-use crate::monitor::store::sql::{Transaction, params};
+use crate::monitor::store::sql::{Parameter, Transaction, Value, params};
 use crate::monitor::store::{Store, StoreError};
 use crate::wire::Reason;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -114,19 +114,13 @@ fn is_changed(remembered: &mut u32, value: &str) -> bool {
     before != 0 && before != hash
 }
 
-/// Adds to the counts of the day of `now`.
-pub(super) fn save_counts(
-    tx: &Transaction<'_>,
-    machine: MachineId,
-    counts: [u16; REASONS],
-    now: Moment,
-) -> Result<(), StoreError> {
-    if counts == [0; REASONS] {
-        return Ok(());
-    }
+/// Heartbeats of a machine by reason, and the moment whose day they belong to.
+pub(super) type MachineCounts = (MachineId, [u16; REASONS], Moment);
+
+/// Adds to the counts of the days.
+pub(super) fn save_counts(tx: &Transaction<'_>, machines: &[MachineCounts]) -> Result<(), StoreError> {
     let added: Vec<String> =
         COLUMNS.iter().map(|name| format!("{name} = beat_day.{name} + excluded.{name}")).collect();
-    let [a, b, c, d, e, f, g, h] = counts;
     let sql = format!(
         "INSERT INTO beat_day (machine_id, day, {}) SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
          FROM machine WHERE id = ?1
@@ -134,7 +128,11 @@ pub(super) fn save_counts(
         COLUMNS.join(", "),
         added.join(", ")
     );
-    tx.execute(&sql, params![machine.0, day(now), a, b, c, d, e, f, g, h])?;
+    let counted = machines.iter().filter(|(_, counts, _)| *counts != [0; REASONS]);
+    tx.prepare(&sql)?.execute_all(counted.map(|(machine, counts, at)| {
+        let [a, b, c, d, e, f, g, h] = counts.map(i64::from);
+        [machine.0, day(*at), a, b, c, d, e, f, g, h].map(Value::Integer)
+    }))?;
     Ok(())
 }
 
@@ -142,18 +140,19 @@ impl Store {
     /// Writes marks; those of machines that were removed meanwhile are passed over.
     pub fn save_marks(&self, marks: &[Mark]) -> Result<(), StoreError> {
         self.write(|tx| {
-            let mut insert = tx.prepare(
+            tx.prepare(
                 "INSERT INTO machine_mark (machine_id, at, kind, detail) SELECT id, ?2, ?3, ?4
                  FROM machine WHERE id = ?1 ON CONFLICT DO NOTHING",
-            )?;
-            let mut bound = tx.prepare(
+            )?
+            .execute_all(marks.iter().map(|mark| {
+                let (machine, at, kind) = (mark.machine.0.value(), mark.at.0.value(), mark.kind.name());
+                [machine, at, Value::Text(kind), mark.detail.value()]
+            }))?;
+            tx.prepare(
                 "DELETE FROM machine_mark WHERE machine_id = ?1 AND at <=
                  (SELECT at FROM machine_mark WHERE machine_id = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2)",
-            )?;
-            for mark in marks {
-                insert.execute(params![mark.machine.0, mark.at.0, mark.kind.name(), mark.detail])?;
-                bound.execute(params![mark.machine.0, MOST_MARKS])?;
-            }
+            )?
+            .execute_all(marks.iter().map(|mark| [mark.machine.0.value(), MOST_MARKS.value()]))?;
             Ok(())
         })
     }

@@ -4,15 +4,15 @@ use crate::clock::Moment;
 use crate::mac::Mac;
 use crate::monitor::cameras::age::ForgottenCamera;
 use crate::monitor::cameras::minutes::StoredCamera;
-use crate::monitor::cameras::table::save;
+use crate::monitor::cameras::table::{CamerasToSave, save};
 use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::fleet::activity::{Mark, save_counts};
 use crate::monitor::fleet::elsewhere::PayloadElsewhere;
 use crate::monitor::fleet::{Fleet, MachineSlot, SharedToken, Unsaved, held};
 use crate::monitor::history::packed::Packed;
-use crate::monitor::history::rows::{Precedence, Rows};
+use crate::monitor::history::rows::{Precedence, merge};
 use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
-use crate::monitor::store::sql::{Row, Transaction, params, rows};
+use crate::monitor::store::sql::{Parameter, Row, Transaction, params, rows};
 use crate::monitor::store::{Store, StoreError};
 use std::collections::{HashMap, HashSet};
 
@@ -332,27 +332,36 @@ fn save_seen_by(
 }
 
 fn save_latest(tx: &Transaction<'_>, machines: &[Unsaved]) -> Result<(), StoreError> {
-    let mut latest = tx.prepare(
+    let payloads = machines.iter().filter_map(|unsaved| {
+        let payload = unsaved.payload.as_ref()?;
+        Some([unsaved.machine.0.value(), unsaved.received_at.0.value(), payload.value()])
+    });
+    tx.prepare(
         "INSERT INTO machine_latest (machine_id, received_at, payload)
          SELECT id, ?2, ?3 FROM machine WHERE id = ?1
          ON CONFLICT (machine_id) DO UPDATE SET received_at = excluded.received_at, payload = excluded.payload",
-    )?;
-    let mut rows = Rows::new(tx)?;
-    for unsaved in machines {
-        let id = unsaved.machine.0;
-        if let Some(payload) = &unsaved.payload {
-            latest.execute(params![id, unsaved.received_at.0, payload])?;
-        }
-        if let Some(hostname) = &unsaved.hostname {
-            tx.execute(
-                "UPDATE machine SET hostname = ?2
-                 WHERE id = ?1 AND NOT hostname_pinned AND (hostname IS NULL OR hostname <> ?2)",
-                params![id, hostname],
-            )?;
-        }
-        rows.merge(unsaved.machine, 0, &unsaved.minutes, Precedence::New)?;
-        save(tx, unsaved.machine, &unsaved.cameras, unsaved.received_at)?;
-        save_counts(tx, unsaved.machine, unsaved.counts, unsaved.received_at)?;
-    }
-    Ok(())
+    )?
+    .execute_all(payloads)?;
+    let hostnames = machines
+        .iter()
+        .filter_map(|unsaved| Some([unsaved.machine.0.value(), unsaved.hostname.as_ref()?.value()]));
+    tx.prepare(
+        "UPDATE machine SET hostname = ?2
+         WHERE id = ?1 AND NOT hostname_pinned AND (hostname IS NULL OR hostname <> ?2)",
+    )?
+    .execute_all(hostnames)?;
+    let minutes: Vec<_> = machines.iter().map(|unsaved| (unsaved.machine, &unsaved.minutes)).collect();
+    merge(tx, 0, &minutes, Precedence::New)?;
+    let cameras: Vec<_> = machines
+        .iter()
+        .map(|unsaved| CamerasToSave {
+            machine: unsaved.machine,
+            unsaved: &unsaved.cameras,
+            at: unsaved.received_at,
+        })
+        .collect();
+    save(tx, &cameras)?;
+    let counts: Vec<_> =
+        machines.iter().map(|unsaved| (unsaved.machine, unsaved.counts, unsaved.received_at)).collect();
+    save_counts(tx, &counts)
 }

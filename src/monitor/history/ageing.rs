@@ -6,7 +6,7 @@
 
 use super::ranges;
 use super::resolution::{RESOLUTIONS, coarser};
-use super::rows::{Precedence, Rows};
+use super::rows::{Precedence, merge};
 use crate::clock::Moment;
 use crate::monitor::history::packed;
 use crate::monitor::machine::MachineId;
@@ -186,7 +186,7 @@ fn hand_down(
         Ok(())
     })?;
     // What was replayed straight into the coarser one is a single beat's; a mean is better.
-    Rows::new(tx)?.merge(machine, index + 1, &coarser(&fine, resolution, *coarse), Precedence::New)?;
+    merge(tx, index + 1, &[(machine, coarser(&fine, resolution, *coarse))], Precedence::New)?;
     ranges::hand_down(tx, source.ranges, machine, index, &fine, before)
 }
 

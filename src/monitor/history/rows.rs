@@ -5,7 +5,7 @@ use super::ranges::{self, Ranges};
 use super::resolution::{RESOLUTIONS, Resolution};
 use crate::clock::Moment;
 use crate::monitor::machine::MachineId;
-use crate::monitor::store::sql::{Statement, Transaction, params};
+use crate::monitor::store::sql::{Transaction, Value, params};
 use crate::monitor::store::{Store, StoreError};
 
 /// A replayed sample of a machine: figures at a moment at which no monitor received them.
@@ -26,83 +26,78 @@ pub enum Precedence {
 /// A bucket of [`RESOLUTIONS`] at this index.
 type Bucket = (i64, Packed);
 
-/// The statements of a transaction that changes rows. Machines that were removed meanwhile are passed over.
-pub struct Rows<'tx> {
-    select: Statement<'tx>,
-    write: Statement<'tx>,
-}
-
-impl<'tx> Rows<'tx> {
-    pub fn new(tx: &'tx Transaction<'_>) -> Result<Rows<'tx>, StoreError> {
-        let select = tx.prepare(
-            "SELECT samples FROM history WHERE machine_id = ?1 AND resolution = ?2 AND starts_at = ?3",
-        )?;
-        let write = tx.prepare(
-            "INSERT INTO history (machine_id, resolution, starts_at, samples)
-             SELECT id, ?2, ?3, ?4 FROM machine WHERE id = ?1
-             ON CONFLICT (machine_id, resolution, starts_at) DO UPDATE SET samples = excluded.samples",
-        )?;
-        Ok(Rows { select, write })
-    }
-
-    /// Merges buckets of one resolution (by its index), oldest first, into the rows they belong to.
-    pub fn merge(
-        &mut self,
-        machine: MachineId,
-        resolution: usize,
-        buckets: &[Bucket],
-        precedence: Precedence,
-    ) -> Result<(), StoreError> {
-        let resolution = RESOLUTIONS[resolution];
-        for buckets in buckets.chunk_by(|a, b| resolution.row(a.0).0 == resolution.row(b.0).0) {
-            let Some((first, _)) = buckets.first() else { continue };
-            let begin = resolution.row(*first).0;
-            let key = (machine.0, resolution.seconds, resolution.begin(begin).0);
-            let mut row = self.read(key, resolution)?;
-            for (bucket, new) in buckets {
-                let old = &mut row[resolution.row(*bucket).1];
-                if precedence == Precedence::New || old.is_empty() {
-                    *old = *new;
-                }
-            }
-            self.write.execute(params![key.0, key.1, key.2, packed::pack(&row)])?;
+/// Merges buckets of one resolution (by its index) into the rows they belong to. Each machine occurs once, its buckets oldest
+/// first; machines that were removed meanwhile are passed over.
+pub fn merge(
+    tx: &Transaction<'_>,
+    resolution: usize,
+    machines: &[(MachineId, impl AsRef<[Bucket]>)],
+    precedence: Precedence,
+) -> Result<(), StoreError> {
+    let resolution = RESOLUTIONS[resolution];
+    let row_of = |bucket: &Bucket| resolution.row(bucket.0).0;
+    let mut new: Vec<([Value<'_>; 3], &[Bucket])> = Vec::new();
+    for (machine, buckets) in machines {
+        for buckets in buckets.as_ref().chunk_by(|a, b| row_of(a) == row_of(b)) {
+            let Some(first) = buckets.first() else { continue };
+            let begin = resolution.begin(row_of(first));
+            new.push(([machine.0, resolution.seconds, begin.0].map(Value::Integer), buckets));
         }
-        Ok(())
     }
-
-    /// The row of this key; an empty one if it does not exist or cannot be unpacked.
-    fn read(&mut self, key: (i64, i64, i64), resolution: Resolution) -> Result<Vec<Packed>, StoreError> {
-        let row = self.select.query_optional(params![key.0, key.1, key.2], |row| {
-            Ok(packed::unpack(row.get(0)?, resolution.buckets))
-        })?;
-        Ok(row.flatten().unwrap_or_else(|| vec![Packed::EMPTY; resolution.buckets]))
-    }
-
-    /// Merges what machines say of the past, sorted by [`sort`]; each into the resolution that is still kept there.
-    pub fn replay(&mut self, replays: &[PastSample], now: Moment) -> Result<(), StoreError> {
-        for of_machine in replays.chunk_by(|a, b| a.machine == b.machine) {
-            let mut rest = of_machine;
-            // Oldest first, so the coarsest resolution's come first.
-            for (index, resolution) in RESOLUTIONS.iter().enumerate().rev() {
-                let finer_begins =
-                    index.checked_sub(1).map_or(Moment(i64::MAX), |finer| RESOLUTIONS[finer].kept_from(now));
-                let begin = now.minus(resolution.kept);
-                let count = rest.iter().take_while(|past| past.at < finer_begins).count();
-                let (mine, later) = rest.split_at(count);
-                rest = later;
-                let kept = mine.iter().filter(|past| past.at >= begin && !past.figures.is_empty());
-                let buckets: Vec<Bucket> =
-                    kept.map(|past| (resolution.bucket(past.at), past.figures)).collect();
-                if let Some(machine) = of_machine.first().filter(|_| !buckets.is_empty()) {
-                    self.merge(machine.machine, index, &buckets, Precedence::Old)?;
-                }
+    let keys: Vec<_> = new.iter().map(|(key, _)| *key).collect();
+    let stored = tx
+        .prepare("SELECT samples FROM history WHERE machine_id = ?1 AND resolution = ?2 AND starts_at = ?3")?
+        .query_optional_all(&keys, |row| Ok(packed::unpack(row.get(0)?, resolution.buckets)))?;
+    let merged = |(stored, (_, new)): (Option<Option<Vec<Packed>>>, &(_, &[Bucket]))| {
+        // An empty one if it does not exist or cannot be unpacked.
+        let mut row = stored.flatten().unwrap_or_else(|| vec![Packed::EMPTY; resolution.buckets]);
+        for (bucket, new) in *new {
+            let old = &mut row[resolution.row(*bucket).1];
+            if precedence == Precedence::New || old.is_empty() {
+                *old = *new;
             }
         }
-        Ok(())
-    }
+        packed::pack(&row)
+    };
+    let samples: Vec<Vec<u8>> = stored.into_iter().zip(&new).map(merged).collect();
+    tx.prepare(
+        "INSERT INTO history (machine_id, resolution, starts_at, samples)
+         SELECT id, ?2, ?3, ?4 FROM machine WHERE id = ?1
+         ON CONFLICT (machine_id, resolution, starts_at) DO UPDATE SET samples = excluded.samples",
+    )?
+    .execute_all(
+        keys.iter()
+            .zip(&samples)
+            .map(|([machine, seconds, begin], samples)| [*machine, *seconds, *begin, Value::Blob(samples)]),
+    )?;
+    Ok(())
 }
 
-/// As [`Rows::replay`] takes them.
+/// Merges what machines say of the past, sorted by [`sort`]; each into the resolution that is still kept there.
+pub fn replay(tx: &Transaction<'_>, replays: &[PastSample], now: Moment) -> Result<(), StoreError> {
+    let mut parts: [Vec<(MachineId, Vec<Bucket>)>; RESOLUTIONS.len()] = Default::default();
+    for of_machine in replays.chunk_by(|a, b| a.machine == b.machine) {
+        let mut rest = of_machine;
+        // Oldest first, so the coarsest resolution's come first.
+        for (index, resolution) in RESOLUTIONS.iter().enumerate().rev() {
+            let finer_begins =
+                index.checked_sub(1).map_or(Moment(i64::MAX), |finer| RESOLUTIONS[finer].kept_from(now));
+            let begin = now.minus(resolution.kept);
+            let count = rest.iter().take_while(|past| past.at < finer_begins).count();
+            let (mine, later) = rest.split_at(count);
+            rest = later;
+            let kept = mine.iter().filter(|past| past.at >= begin && !past.figures.is_empty());
+            let buckets: Vec<Bucket> = kept.map(|past| (resolution.bucket(past.at), past.figures)).collect();
+            parts[index].extend(of_machine.first().map(|first| (first.machine, buckets)));
+        }
+    }
+    for (index, machines) in parts.iter().enumerate() {
+        merge(tx, index, machines, Precedence::Old)?;
+    }
+    Ok(())
+}
+
+/// As [`replay`] takes them.
 pub fn sort(replays: &mut [PastSample]) {
     replays.sort_unstable_by_key(|past| (past.machine, past.at));
 }
@@ -115,7 +110,7 @@ impl Store {
     /// The database; nothing is written then.
     pub fn save_replays(&self, replays: &mut [PastSample], now: Moment) -> Result<(), StoreError> {
         sort(replays);
-        self.write(|tx| Rows::new(tx)?.replay(replays, now))
+        self.write(|tx| replay(tx, replays, now))
     }
 
     /// Calls `take` for each bucket of one resolution that begins from `from` (included) to `to` (excluded), the row's

@@ -211,6 +211,50 @@ impl Statement<'_> {
         }
     }
 
+    /// Runs it once for each row of values; no run may depend on another one. PostgreSQL gets many before it has answered the
+    /// first, so that they share a round trip. Returns how many rows they changed.
+    pub fn execute_all<'v, const N: usize>(
+        &mut self,
+        rows: impl IntoIterator<Item = [Value<'v>; N]>,
+    ) -> Result<usize, StoreError> {
+        match &mut self.prepared {
+            Prepared::Sqlite(statement) => {
+                let changed = rows.into_iter().map(|row| statement.execute(sqlite::bound_row(&row)));
+                Ok(changed.sum::<rusqlite::Result<usize>>()?)
+            }
+            #[cfg(feature = "postgres")]
+            Prepared::Postgres(connection, sql) => {
+                connection.execute_all(sql, &rows.into_iter().collect::<Vec<_>>())
+            }
+        }
+    }
+
+    /// What `read` makes of the first row of each run, which are like those of [`Statement::execute_all`]; `None`: there is
+    /// none.
+    pub fn query_optional_all<T, const N: usize>(
+        &mut self,
+        rows: &[[Value<'_>; N]],
+        mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<Option<T>>, StoreError> {
+        match &mut self.prepared {
+            Prepared::Sqlite(statement) => {
+                let mut first_row = |row: &[Value<'_>]| {
+                    let mut found = statement.query(sqlite::bound_row(row))?;
+                    found.next()?.map(|row| read(&Row { found: Found::Sqlite(row) })).transpose()
+                };
+                rows.iter().map(|row| first_row(row)).collect()
+            }
+            #[cfg(feature = "postgres")]
+            Prepared::Postgres(connection, sql) => {
+                let found = connection.query_all(sql, rows)?;
+                let mut first = |rows: &Vec<_>| {
+                    rows.first().map(|row| read(&Row { found: Found::Postgres(row) })).transpose()
+                };
+                found.iter().map(&mut first).collect()
+            }
+        }
+    }
+
     /// See [`Connection::query_row`].
     pub fn query_row<T>(
         &mut self,
@@ -352,6 +396,20 @@ mod tests {
         let wanted =
             wanted.map(|(number, name, is_on, share)| (number, name.map(str::to_owned), is_on, share));
         assert_eq!(read, Ok((wanted.to_vec(), vec![3, i64::MIN], false)));
+    }
+
+    #[test]
+    fn a_statement_runs_once_for_each_row() {
+        let store = Store::scratch();
+        let found = store.write(|tx| {
+            let rows = ["barn", "gate"].map(|name| [Value::Text(name), Value::Integer(7)]);
+            let written =
+                tx.prepare("INSERT INTO machine (name, created_at) VALUES (?1, ?2)")?.execute_all(rows)?;
+            let keys = ["gate", "silo"].map(|name| [Value::Text(name)]);
+            let mut select = tx.prepare("SELECT created_at FROM machine WHERE name = ?1")?;
+            Ok::<_, StoreError>((written, select.query_optional_all(&keys, |row| row.get::<i64>(0))?))
+        });
+        assert_eq!(found, Ok((2, vec![Some(7), None])));
     }
 
     #[test]

@@ -66,6 +66,12 @@ macro_rules! integers {
 }
 integers!(i16, i32, i64, u8, u16, u32);
 
+impl Parameter for Value<'_> {
+    fn value(&self) -> Value<'_> {
+        *self
+    }
+}
+
 impl Parameter for bool {
     fn value(&self) -> Value<'_> {
         Value::Boolean(*self)

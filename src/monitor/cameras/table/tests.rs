@@ -40,7 +40,7 @@ fn new(number: usize, day: u16, up: u16, down: u16) -> CameraDay {
 
 fn saved(store: &Store, machine: MachineId, days: Vec<CameraDay>) {
     let unsaved = UnsavedCameras { days, were_refused: false };
-    store.write(|tx| save(tx, machine, &unsaved, BEGIN)).expect("saved");
+    store.write(|tx| save(tx, &[CamerasToSave { machine, unsaved: &unsaved, at: BEGIN }])).expect("saved");
 }
 
 /// Days before today, and their minutes, of the only camera.
@@ -130,7 +130,9 @@ fn too_many_cameras_are_one_event() {
     let store = store(1);
     let unsaved = UnsavedCameras { days: Vec::new(), were_refused: true };
     for machine in [BARN, MachineId(7)] {
-        store.write(|tx| save(tx, machine, &unsaved, BEGIN)).expect("saved");
+        store
+            .write(|tx| save(tx, &[CamerasToSave { machine, unsaved: &unsaved, at: BEGIN }]))
+            .expect("saved");
     }
     let events = store.events(Page::default(), None, 10).expect("read");
     let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
@@ -174,7 +176,14 @@ fn a_camera_takes_less_than_20_kb_after_a_year() {
             .write(|tx| {
                 for machine in 1..=MACHINES {
                     let days = (0..8).map(|number| new(number, today() - ago, 1400, 40)).collect();
-                    save(tx, MachineId(machine), &UnsavedCameras { days, were_refused: false }, BEGIN)?;
+                    save(
+                        tx,
+                        &[CamerasToSave {
+                            machine: MachineId(machine),
+                            unsaved: &UnsavedCameras { days, were_refused: false },
+                            at: BEGIN,
+                        }],
+                    )?;
                 }
                 Ok(())
             })

@@ -9,6 +9,7 @@ use super::placeholders::Placeholders;
 use super::url::{PostgresHost, PostgresUrl, TlsMode};
 use crate::monitor::store::error::StoreError;
 use crate::monitor::store::value::{Parameter, Value};
+use futures_util::future::try_join_all;
 use rustls::ClientConfig;
 use std::cell::Cell;
 use std::fmt;
@@ -39,6 +40,8 @@ pub const STATEMENT_LIMIT: Duration = Duration::from_secs(8);
 pub const LOCK_LIMIT: Duration = Duration::from_secs(2);
 /// The client gives up on an answer: later than the server, whose error says more.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// Statements that are sent before the first one is answered.
+const SENT_AT_ONCE: usize = 500;
 /// For the farewell to the server.
 const CLOSE_LIMIT: Duration = Duration::from_millis(200);
 
@@ -152,6 +155,38 @@ impl PostgresConnection {
         let values: Vec<Value<'_>> = values.iter().map(|value| value.value()).collect();
         let values: Vec<_> = values.iter().map(typed).collect();
         self.call(self.client.query_typed(&self.texts.translated(sql), &values))
+    }
+
+    /// Runs a statement once for each row of values; returns how many rows were changed.
+    pub fn execute_all<const N: usize>(
+        &self,
+        sql: &str,
+        rows: &[[Value<'_>; N]],
+    ) -> Result<usize, StoreError> {
+        let text = self.texts.translated(sql);
+        let mut changed = 0;
+        for rows in rows.chunks(SENT_AT_ONCE) {
+            let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(typed)).collect();
+            let runs = rows.iter().map(|values| self.client.execute_typed(&text, values));
+            changed += self.call(try_join_all(runs))?.into_iter().sum::<u64>();
+        }
+        Ok(usize::try_from(changed).unwrap_or(usize::MAX))
+    }
+
+    /// All rows of each run.
+    pub fn query_all<const N: usize>(
+        &self,
+        sql: &str,
+        rows: &[[Value<'_>; N]],
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
+        let text = self.texts.translated(sql);
+        let mut found = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(SENT_AT_ONCE) {
+            let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(typed)).collect();
+            let runs = rows.iter().map(|values| self.client.query_typed(&text, values));
+            found.extend(self.call(try_join_all(runs))?);
+        }
+        Ok(found)
     }
 
     fn call<T>(&self, future: impl Future<Output = Result<T, Error>>) -> Result<T, StoreError> {

@@ -324,3 +324,31 @@ fn changes_of_programs_that_have_ended_are_forgotten_and_those_since_the_last_lo
     let rest: String = own.read(|connection| connection.query_row(sql, &[], |row| row.get(0))).expect("read");
     assert_eq!(rest, "0 settings 5, 0 status 1, 6 settings 4");
 }
+
+#[test]
+fn a_statement_runs_once_for_each_of_many_rows_and_an_error_is_that_of_the_row() {
+    let Some((cluster, database)) = cluster() else { return };
+    let mut link = link(cluster.url(&database, ""));
+    let mut run = |numbers: std::ops::Range<i64>| {
+        link.transact(TransactionKind::Write, |connection| {
+            let tx = Transaction::of_postgres(connection);
+            tx.execute_batch("CREATE TABLE IF NOT EXISTS kept (number BIGINT PRIMARY KEY, half BIGINT CHECK (half < 1000))")?;
+            let rows = numbers.clone().map(|number| [Value::Integer(number), Value::Integer(number / 2)]);
+            let written = tx.prepare("INSERT INTO kept VALUES (?1, ?2)")?.execute_all(rows)?;
+            let keys: Vec<_> = numbers.map(|number| [Value::Integer(number * 2)]).collect();
+            let mut select = tx.prepare("SELECT half FROM kept WHERE number = ?1")?;
+            let halves = select.query_optional_all(&keys, |row| row.get::<i64>(0))?;
+            Ok::<_, StoreError>((written, halves))
+        })
+    };
+    let (written, halves) = run(0..1_200).expect("written");
+    assert_eq!(written, 1_200, "more than are sent at once");
+    assert_eq!(halves[..600], (0..600).map(Some).collect::<Vec<_>>()[..]);
+    assert_eq!(halves[600..], [None; 600]);
+    let refused = run(1_900..2_100);
+    assert!(
+        matches!(&refused, Err(StoreError::Other(why)) if why.contains("kept_half_check")),
+        "{refused:?}"
+    );
+    assert_eq!(run(1_200..1_201).expect("the connection is not lost").0, 1);
+}

@@ -30,4 +30,4 @@ pub use damage::{Damage, QuickCheck};
 pub use database::SqliteDatabase;
 pub use file::{beside, give_to_owner_of_directory};
 pub use upkeep::{Checked, Vacuumed};
-pub use values::{bound, value};
+pub use values::{bound, bound_row, value};

@@ -26,6 +26,11 @@ pub fn bound(values: &[&dyn Parameter]) -> impl Params {
     params_from_iter(values.iter().map(|value| Bound(*value)))
 }
 
+/// The same for values that are at hand.
+pub fn bound_row(row: &[Value<'_>]) -> impl Params {
+    params_from_iter(row.iter().map(|value| Bound(value)))
+}
+
 /// The value of a column.
 pub fn value<'r>(row: &'r Row<'_>, column: usize) -> Result<Value<'r>, StoreError> {
     Ok(match row.get_ref(column)? {
