@@ -249,7 +249,7 @@ impl Recorder {
     /// A flush may have written a later beat than the event's: last seen must not go back.
     fn newest(&self, beats: &[(MachineId, Moment)]) -> Vec<(MachineId, Moment)> {
         let newest = |(machine, seen): &(MachineId, Moment)| {
-            (*machine, self.shared.fleet.seen(*machine).unwrap_or(*seen))
+            (*machine, self.shared.fleet.seen(*machine).map_or(*seen, |known| known.max(*seen)))
         };
         beats.iter().map(newest).collect()
     }

@@ -299,27 +299,41 @@ fn take_over(
     process: i64,
     beats: &[(MachineId, Moment)],
 ) -> Result<TakenOver, StoreError> {
-    let machines = rows(beats.iter().map(|(machine, _)| machine.0))?;
+    let online = MachineStatus::Online as i64;
     let mut taken = TakenOver::default();
+    let mut stale = HashSet::new();
     let mut has_roles = false;
+    // A heartbeat that waited while the database could not be reached moves no machine that another monitor has heard later, and
+    // ends no outage that was found later.
     tx.query_each(
-        "SELECT machine_id, seen_by, server_role FROM machine_state
-         WHERE machine_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND (seen_by IS DISTINCT FROM ?2 OR server_role <> 0)",
-        params![machines, process],
+        &format!(
+            "WITH {BEATS}
+             SELECT machine_id, seen_by, server_role,
+                    last_seen IS NOT NULL AND (beat.at < last_seen OR status <> ?2 AND beat.at < since)
+             FROM beat JOIN machine_state ON machine_id = beat.machine"
+        ),
+        params![beat_rows(beats)?, online],
         |row| {
-            if row.get::<Option<i64>>(1)? != Some(process) {
-                taken.moved.push(MachineId(row.get(0)?));
+            let machine = MachineId(row.get(0)?);
+            if row.get(3)? {
+                stale.insert(machine);
+            } else if row.get::<Option<i64>>(1)? != Some(process) {
+                taken.moved.push(machine);
             }
             has_roles |= row.get::<i64>(2)? != 0;
             Ok(())
         },
     )?;
+    let current: Vec<_> = beats.iter().filter(|(machine, _)| !stale.contains(machine)).copied().collect();
+    let encoded = beat_rows(&current)?;
     if has_roles {
         // Left from a time when the database had one monitor.
         tx.execute(
-            "UPDATE machine_state SET server_role = 0
-             WHERE machine_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND server_role <> 0",
-            params![machines],
+            &format!(
+                "WITH {BEATS} UPDATE machine_state SET server_role = 0
+                 FROM beat WHERE machine_id = beat.machine AND server_role <> 0"
+            ),
+            params![encoded],
         )?;
     }
     taken.online = tx.query_all(
@@ -329,10 +343,10 @@ fn take_over(
              FROM beat WHERE machine_id = beat.machine AND status = ?3 AND watched
              RETURNING machine_id"
         ),
-        params![beat_rows(beats)?, process, MachineStatus::Online as i64],
+        params![encoded, process, online],
         |row| Ok(MachineId(row.get(0)?)),
     )?;
     let online: HashSet<MachineId> = taken.online.iter().copied().collect();
-    taken.away = beats.iter().filter(|(machine, _)| !online.contains(machine)).copied().collect();
+    taken.away = current.into_iter().filter(|(machine, _)| !online.contains(machine)).collect();
     Ok(taken)
 }

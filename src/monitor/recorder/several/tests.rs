@@ -268,9 +268,12 @@ fn a_heartbeat_that_waited_for_the_database_ends_no_later_outage_and_moves_no_ma
     site.now = site.now.plus(SECOND);
     site.beat(A, BARN);
     site.beat(A, GATE);
+    let seen = site.now.wall;
     site.lives_with(90, &[(B, GATE)]);
     assert_eq!(site.messages(), told(&[(BARN, "offline")]));
     let now = site.now;
+    let waited = [BARN, GATE].map(|machine| RecorderEvent::Back { machine, seen });
+    site.monitors[A].recorder.handle(waited.into_iter(), now);
     site.monitors[A].recorder.sweep(now);
     let states = site.scratch.states().expect("read");
     let heard_by = states.iter().find(|state| state.machine == GATE).and_then(|state| state.seen_by);
