@@ -13,6 +13,7 @@ mod parts;
 #[allow(dead_code, reason = "the daemon's benchmark looks at more")]
 mod process;
 mod report;
+mod sizes;
 mod steady;
 mod subject;
 
@@ -25,7 +26,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     Benchmark {
-        usage: "cargo bench --profile monitor --features monitor --bench monitor -- [cost] [ingest] [replays] [conditions] [memory] [steady] [idle] [growth] [report] \
+        usage: "cargo bench --profile monitor --features monitor --bench monitor -- [cost] [ingest] [replays] [conditions] [memory] [steady] [idle] [growth] [report] [sizes] \
                 [--seconds N]",
         parts: &[
             ("cost", cost::measure),
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
             ("idle", steady::idle),
             ("growth", growth::measure),
             ("report", report::measure),
+            ("sizes", sizes::measure),
         ],
         plan: Plan { window: Duration::from_secs(10), rounds: 3 },
         shortest: Duration::from_secs(5),
