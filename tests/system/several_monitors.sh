@@ -56,6 +56,8 @@ database = "$database_url"
 [detection]
 check_interval = "${check}s"
 offline_threshold = "${threshold}s"
+[limits]
+connections = 100000
 [notify]
 allow_private_webhooks = true
 TOML
