@@ -178,7 +178,7 @@ find_binary() {
     if has_little_memory; then memory=600; else memory=1000; fi
     prepare_build $NAME 5 650 $memory
     case $NAME in
-        heartbeat-monitor) cargo_build --profile monitor --no-default-features --features monitor --bin $NAME ;;
+        heartbeat-monitor) cargo_build --profile monitor --no-default-features --features postgres --bin $NAME ;;
         *) cargo_build --release --bin $NAME ;;
     esac
 }
