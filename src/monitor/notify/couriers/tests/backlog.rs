@@ -34,9 +34,9 @@ fn filled(store: &Store, backlog: Backlog, alive: &str) {
     );
     store.write(|tx| tx.execute_batch(&channels)).expect("channels");
     // The row n is of machine n modulo the number of machines. In pieces, because a statement has a limit of time.
-    for first in (0..ROWS).step_by(10_000) {
+    for first in (0..ROWS).step_by(2_000) {
         let numbers = format!(
-            "WITH RECURSIVE n (n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM n WHERE n + 1 < {first} + 10000)"
+            "WITH RECURSIVE n (n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM n WHERE n + 1 < {first} + 2000)"
         );
         for into in [
             format!(
