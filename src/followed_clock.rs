@@ -6,6 +6,7 @@
 
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The followed clock minus the boot clock. [`OWN`]: no clock is followed.
 static AHEAD_OF_BOOT: AtomicI64 = AtomicI64::new(OWN);
@@ -23,13 +24,13 @@ pub struct ClockQuery {
 
 impl ClockQuery {
     pub fn send() -> ClockQuery {
-        ClockQuery { sent: of(ClockId::Boottime) }
+        ClockQuery { sent: boot_clock() }
     }
 
     /// Follows a server whose clock says `time`. It was read at some moment since the query was sent, so a difference that
     /// this explains is none.
     pub fn receive(self, time: i64) {
-        let half = of(ClockId::Boottime).saturating_sub(self.sent) / 2;
+        let half = boot_clock().saturating_sub(self.sent) / 2;
         let ahead = time.saturating_sub(self.sent + half);
         if is_another(AHEAD_OF_BOOT.load(Ordering::Relaxed), ahead, half) {
             AHEAD_OF_BOOT.store(ahead, Ordering::Relaxed);
@@ -45,17 +46,19 @@ fn is_another(known: i64, ahead: i64, uncertainty: i64) -> bool {
 pub fn now() -> Option<i64> {
     match AHEAD_OF_BOOT.load(Ordering::Relaxed) {
         OWN => None,
-        ahead => Some(of(ClockId::Boottime).saturating_add(ahead)),
+        ahead => Some(boot_clock().saturating_add(ahead)),
     }
 }
 
 /// This machine's own clock minus the followed one. Zero: no clock is followed.
 pub fn own_difference() -> i64 {
-    now().map_or(0, |followed| of(ClockId::Realtime).saturating_sub(followed))
+    let own = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let own = i64::try_from(own.as_millis()).unwrap_or(i64::MAX);
+    now().map_or(0, |followed| own.saturating_sub(followed))
 }
 
-fn of(clock: ClockId) -> i64 {
-    let time = clock_gettime(clock);
+fn boot_clock() -> i64 {
+    let time = clock_gettime(ClockId::Boottime);
     time.tv_sec * 1000 + time.tv_nsec / 1_000_000
 }
 
