@@ -105,7 +105,7 @@ fn the_kernel_reports_a_pulled_cable_at_once() {
                     let ethernet = network.sample(Instant::now()).ethernet.expect("eth0");
                     ethernet.state == heartbeat_daemon::wire::LinkState::Up
                 };
-                assert!(is_up(&mut network));
+                eventually("the cable is in", || is_up(&mut network));
                 let cut = net.carrier("eth0", false);
                 while is_up(&mut network) {}
                 cut.elapsed()
