@@ -8,11 +8,11 @@ use crate::subject::Monitor;
 use heartbeat_daemon::monitor::simulation::Content;
 use std::time::Duration;
 
-/// The second one is what the others are compared with.
+/// Machines. The larger ones are compared with the second one.
 const FLEETS: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
-/// A busy machine takes so many heartbeats a second.
+/// Heartbeats a second that are sent even on a busy machine.
 const SLOWEST_RATE: usize = 25_000;
-/// More than a machine of the fleet that is compared with.
+/// How much more a machine or a heartbeat of a larger fleet may take.
 const TOLERANCE: f64 = 1.5;
 
 /// Of one fleet.
@@ -46,7 +46,7 @@ pub fn measure(plan: &Plan) -> Outcome<Vec<Table>> {
 fn size(plan: &Plan, machines: usize) -> Outcome<Size> {
     let monitor = Monitor::start(machines)?;
     let before = Watch::begin(monitor.pid())?.end()?.memory.anonymous;
-    // Everybody is heard twice, so that nobody is new in the window.
+    // A first heartbeat costs more than those after it, and is not what is measured.
     for _ in 0..2 {
         let window =
             Duration::from_secs_f64(machines as f64 / SLOWEST_RATE as f64).max(Duration::from_secs(1));

@@ -118,8 +118,8 @@ impl PostgresDatabase {
         })
     }
 
-    /// Adds the numbers of the processes that have changed nothing for a day to those of process 0: each command is a process
-    /// of its own. The sums stay as they are, so that nobody misses a change.
+    /// Moves the numbers of processes that have changed nothing for a day to process 0; otherwise each command would leave rows
+    /// for good. The sums, which monitors compare, stay the same.
     pub fn forget_old_changes(&self) -> Result<(), StoreError> {
         let sql = "WITH old AS (DELETE FROM last_change WHERE process <> 0 AND at < now() - INTERVAL '1 day'
                                 RETURNING what, number)
