@@ -99,6 +99,11 @@ impl<T> Mailbox<T> {
         self.receiver.try_recv()
     }
 
+    /// Waits for a message instead of polling; `None` if there is none after `limit`.
+    pub fn recv_timeout(&self, limit: Duration) -> Option<T> {
+        self.receiver.recv_timeout(limit).ok()
+    }
+
     /// The thread is about to poll. False if a message is pending, and the poll must not wait.
     #[must_use]
     pub fn park(&self) -> bool {

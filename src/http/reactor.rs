@@ -180,24 +180,28 @@ impl Reactor {
 
     fn handle_events(&mut self) {
         while let Ok(event) = self.mailbox.try_recv() {
-            match event {
-                ReactorEvent::Answer(ticket, response) => {
-                    if let Some(client) = self.table.by_ticket(ticket) {
-                        client.connection.answer(response, &self.front);
-                        self.enqueue(ticket.index);
-                    }
+            self.handle_event(event);
+        }
+    }
+
+    fn handle_event(&mut self, event: ReactorEvent) {
+        match event {
+            ReactorEvent::Answer(ticket, response) => {
+                if let Some(client) = self.table.by_ticket(ticket) {
+                    client.connection.answer(response, &self.front);
+                    self.enqueue(ticket.index);
                 }
-                #[cfg(feature = "monitor")]
-                ReactorEvent::Piece(ticket, piece) => {
-                    if let Some(client) = self.table.by_ticket(ticket) {
-                        client.connection.receive_piece(piece);
-                        self.enqueue(ticket.index);
-                    }
-                }
-                #[cfg(feature = "monitor")]
-                ReactorEvent::Handshake(ticket, session) => self.continue_handshake(ticket, session),
-                ReactorEvent::Stop(grace) => self.grace = Some(grace),
             }
+            #[cfg(feature = "monitor")]
+            ReactorEvent::Piece(ticket, piece) => {
+                if let Some(client) = self.table.by_ticket(ticket) {
+                    client.connection.receive_piece(piece);
+                    self.enqueue(ticket.index);
+                }
+            }
+            #[cfg(feature = "monitor")]
+            ReactorEvent::Handshake(ticket, session) => self.continue_handshake(ticket, session),
+            ReactorEvent::Stop(grace) => self.grace = Some(grace),
         }
     }
 
@@ -271,11 +275,10 @@ impl Reactor {
     }
 
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let has_work = !self.queue.is_empty() || self.has_pending_accepts();
-        if let Some(pause) = self.pace.pause(self.now, Instant::now()).filter(|_| !has_work) {
-            std::thread::sleep(pause);
+        if !self.has_work() {
+            self.pause();
         }
-        let busy = !self.mailbox.park() || has_work;
+        let busy = !self.mailbox.park() || self.has_work();
         let timeout = if busy { Some(Duration::ZERO) } else { self.next_deadline() };
         let polled = self.poll.poll(events, timeout);
         self.mailbox.unpark();
@@ -290,6 +293,18 @@ impl Reactor {
         self.pace.looked(self.queue.len(), self.table.len(), self.now);
         self.expire();
         Ok(())
+    }
+
+    fn has_work(&self) -> bool {
+        !self.queue.is_empty() || self.has_pending_accepts()
+    }
+
+    /// Lets requests collect. A response of another thread ends the pause: it must not wait for the next look.
+    fn pause(&mut self) {
+        let Some(pause) = self.pace.pause(self.now, Instant::now()) else { return };
+        if let Some(event) = self.mailbox.recv_timeout(pause) {
+            self.handle_event(event);
+        }
     }
 
     fn next_deadline(&self) -> Option<Duration> {
