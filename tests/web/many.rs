@@ -1,18 +1,16 @@
-//! Fleets of 1,000 and 10,000 machines in the browser: time to the first paint, scrolling, pages of a large fleet.
+//! Fleets of 1,000 and 10,000 machines in the browser: painting, scrolling, pages of a large fleet. Times are printed, not
+//! judged: with software rendering on a busy machine they say nothing of a person's browser.
 
 use crate::bed::{Bed, gate, patient};
 use crate::support::monitor::Plan;
 use rusqlite::{Connection, params};
 use serde_json::json;
-use std::time::Duration;
 
 const MACHINES: i64 = 1000;
 /// Of which a page shows the tenth part.
 const MANY: i64 = 10_000;
 /// Machines of one group.
 const GROUP: i64 = 50;
-/// The packaged build on two idle cores needs a second at most. This is a debug build beside other tests.
-const FIRST_PAINT: Duration = Duration::from_secs(10);
 
 /// Written directly: adding them one after the other takes longer than the test.
 fn fleet(plan: &Plan, machines: i64) {
@@ -39,7 +37,7 @@ fn fleet(plan: &Plan, machines: i64) {
 }
 
 #[test]
-fn a_thousand_machines_are_painted_soon_and_scroll() {
+fn a_thousand_machines_are_painted_and_scroll() {
     let plan = patient();
     fleet(&plan, MACHINES);
     let Some(mut bed) = Bed::start(plan) else { return };
@@ -47,14 +45,13 @@ fn a_thousand_machines_are_painted_soon_and_scroll() {
     bed.desk.wait_for_heading("All 1000 are fine");
     let paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0";
     bed.desk.until(&format!("({paint}) > 0"));
-    let painted = Duration::from_secs_f64(bed.desk.value(paint).as_f64().expect("a number") / 1000.0);
+    let painted = bed.desk.value(paint);
     let sizes = bed.desk.value(
         "[document.querySelectorAll('tr[id]').length,
         performance.getEntriesByType('navigation')[0].transferSize]",
     );
-    println!("1,000 machines: first paint after {painted:?}; lines, bytes: {sizes}");
+    println!("1,000 machines: first paint after {painted} ms; lines, bytes: {sizes}");
     assert_eq!(sizes[0], MACHINES);
-    assert!(painted < FIRST_PAINT, "{painted:?}");
 
     // Unfolds all groups and scrolls through them: the first frame, and the times between the frames of scrolling.
     let frames = bed.desk.value(
@@ -79,8 +76,6 @@ fn a_thousand_machines_are_painted_soon_and_scroll() {
         })()",
     );
     println!("unfolding them, a usual frame of scrolling and the longest one, in ms: {frames}");
-    // A second is a page that hangs; with software rendering beside other tests, a usual frame takes 20 to 100 ms.
-    assert!(frames[1].as_u64().is_some_and(|usual| usual < 1000), "{frames}");
     let last = bed
         .desk
         .value("[...document.querySelectorAll('tr[id]')].at(-1).getBoundingClientRect().top < innerHeight");
