@@ -493,7 +493,7 @@ uninstall() {
 
 # One after the other: one program takes less memory than both, and the dependencies are compiled once.
 build_for_try() {
-    prepare_build 'heartbeat-daemon and heartbeat-monitor' 4 400 500
+    prepare_build 'heartbeat-daemon and heartbeat-monitor' 4 400 850
     cargo_build --profile try --bin heartbeat-daemon
     cargo_build --profile try --no-default-features --features monitor --bin heartbeat-monitor
 }

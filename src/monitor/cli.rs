@@ -8,7 +8,6 @@ use super::command::{
 use super::command_error::CommandError;
 use super::config::{Config, DEFAULT_PATH};
 use super::notify::NotifySettings;
-use super::serve;
 use crate::clock::Moment;
 use crate::service_user;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -105,13 +104,16 @@ pub fn command() -> clap::Command {
     Arguments::command()
 }
 
+/// What the command `serve` does with the configuration file.
+type Serve = fn(&Path) -> Result<(), CommandError>;
+
 /// Runs the command that the command line names.
-pub fn main() -> ExitCode {
+pub fn main(serve: Serve) -> ExitCode {
     let done = match service_config(env::args_os().skip(1)) {
-        Some(config) => serve::run(&config),
+        Some(config) => serve(&config),
         None => {
             let arguments = Arguments::parse();
-            run(&arguments.config, arguments.command.unwrap_or(Command::Serve))
+            run(&arguments.config, arguments.command.unwrap_or(Command::Serve), serve)
         }
     };
     match done {
@@ -151,10 +153,10 @@ fn service_config(arguments: impl Iterator<Item = OsString>) -> Option<PathBuf> 
     Some(config.unwrap_or_else(|| DEFAULT_PATH.into()))
 }
 
-fn run(path: &Path, command: Command) -> Result<(), CommandError> {
+fn run(path: &Path, command: Command, serve: Serve) -> Result<(), CommandError> {
     let now = Moment::now();
     match &command {
-        Command::Serve => return serve::run(path),
+        Command::Serve => return serve(path),
         Command::CheckConfig { process: Some(pid), .. } => {
             return Err(service_user::run_as_process(*pid, path, "check-config").into());
         }

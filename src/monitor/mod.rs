@@ -1,4 +1,5 @@
-//! The program on a server: receives a fleet's heartbeats, detects late machines, and notifies people once.
+//! The monitor on a server: receives a fleet's heartbeats, detects late machines, and notifies people once. Its start-up and
+//! its pages are in `src/bin/heartbeat-monitor/`.
 //!
 //! ```text
 //! http reactor ── beats ──► fleet (memory) ─┐ every five seconds
@@ -14,7 +15,7 @@
 //! | `accounts/` | users of the pages: roles, passwords, sessions; the audit log |
 //! | `cli`, `command/` | the command line, and what its commands do |
 //! | `command_error` | why a command failed, or the monitor did not start |
-//! | `serve`, `listen`, `threads` | start-up, signals, stop; where the monitor listens; which threads there are |
+//! | `listen` | where the monitor listens |
 //! | `conditions/` | what a beat says about cameras, power, heat, disk and uplinks, and when that is an incident |
 //! | `cameras/` | how long each camera was up and down, per day |
 //! | `config/` | the configuration: as written, as used |
@@ -27,7 +28,6 @@
 //! | `history/` | the past of a machine, packed |
 //! | `rate_limit` | limits of attempts, by account and network |
 //! | `recorder` | the thread that owns every machine's status |
-//! | `gate` | which requests are refused before their body has come |
 //! | `incidents/` | late machines, incidents, and their recipients |
 //! | `notify/` | recipients and channels, the outbox, and its delivery |
 //! | `own_health` | `/healthz` over the own listener |
@@ -45,7 +45,6 @@
 //! | `api/` | read API, metrics, health |
 //! | `transport` | whether a request came from this machine, or over HTTPS |
 //! | `watchdog` | pings who watches the monitor, while it works |
-//! | `web/` | the pages for people |
 //! | `zone` | what a recipient's clock shows: for quiet hours |
 
 pub mod accounts;
@@ -60,33 +59,29 @@ pub mod config;
 mod deadline_stream;
 pub mod events;
 pub mod fleet;
-mod gate;
 pub mod health;
 pub mod history;
 pub mod incidents;
 pub mod ingest;
 pub mod instances;
-mod listen;
-mod log_limit;
+pub mod listen;
+pub mod log_limit;
 pub mod machine;
 pub mod maintenance;
 pub mod mqtt;
 pub mod notify;
-mod own_health;
+pub mod own_health;
 pub mod packages;
 pub mod progress;
 pub mod pulse;
-mod rate_limit;
+pub mod rate_limit;
 pub mod recorder;
 pub mod registry;
 pub mod reports;
 pub mod retention;
-pub mod serve;
 pub mod simulation;
 pub mod status_pages;
 pub mod store;
-mod threads;
-mod transport;
-mod watchdog;
-pub mod web;
+pub mod transport;
+pub mod watchdog;
 pub mod zone;

@@ -1,6 +1,6 @@
 //! Every page with every role and limit: who may see it, and who may send its form.
 //!
-//! The table has each route of `src/monitor/web/route.rs`; a test names the one that you forgot.
+//! The table has each route of `src/bin/heartbeat-monitor/web/route.rs`; a test names the one that you forgot.
 
 use crate::support::browser::Browser;
 use crate::support::eventually;
@@ -160,7 +160,7 @@ impl Site {
 
 #[test]
 fn the_table_has_every_route() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/monitor/web/route.rs");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/heartbeat-monitor/web/route.rs");
     let source = std::fs::read_to_string(file).expect("the routes");
     let routes = source.split_once("pub enum PageRoute {").expect("the routes").1;
     let routes = routes.split_once("\n}").expect("their end").0;

@@ -10,6 +10,9 @@ pub type Edges = BTreeMap<(usize, usize), usize>;
 /// Re-exports of re-exports; more would be a loop.
 const MAX_DEPTH: usize = 8;
 
+/// The root of the library among the files.
+const LIBRARY: usize = 0;
+
 /// What one file declares and imports.
 #[derive(Debug, Default)]
 struct Scope {
@@ -98,13 +101,19 @@ impl Scopes<'_> {
     fn resolve(&self, file: usize, path: &[String], depth: usize) -> Option<Target> {
         let (first, rest) = path.split_first()?;
         let start = match first.as_str() {
-            "crate" => Target::Module(0),
+            "crate" => Target::Module(self.root(file)),
+            "heartbeat_daemon" => Target::Module(LIBRARY),
             "self" => Target::Module(file),
             "super" => Target::Module(self.files[file].parent?),
             name => self.lookup(file, name, depth)?,
         };
-        let is_ours = matches!(first.as_str(), "crate" | "self" | "super");
+        let is_ours = matches!(first.as_str(), "crate" | "heartbeat_daemon" | "self" | "super");
         self.descend(start, rest, is_ours, depth)
+    }
+
+    /// The root of the library or of the program that this file belongs to.
+    fn root(&self, file: usize) -> usize {
+        self.files[file].parent.map_or(file, |parent| self.root(parent))
     }
 
     fn descend(&self, start: Target, rest: &[String], is_ours: bool, depth: usize) -> Option<Target> {

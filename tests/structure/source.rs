@@ -4,7 +4,7 @@ use crate::tokens::{Token, tokens};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// One source file. The root of the crate is the first one.
+/// One source file. The root of the library is the first one.
 #[derive(Debug)]
 pub struct File {
     /// Relative to the package, with `/`.
@@ -26,7 +26,8 @@ pub fn read_all(package: &Path) -> Vec<File> {
     let mut files = Vec::new();
     read_module(package, Path::new("src/lib.rs"), "crate", None, false, &mut files);
     for entry in fs::read_dir(package.join("src/bin")).expect("src/bin") {
-        let path = Path::new("src/bin").join(entry.expect("an entry").file_name());
+        let program = Path::new("src/bin").join(entry.expect("an entry").file_name());
+        let path = if package.join(&program).is_dir() { program.join("main.rs") } else { program };
         read_module(package, &path, "bin", None, false, &mut files);
     }
     files
@@ -66,7 +67,7 @@ fn read_module(
 
 fn child_path(package: &Path, parent: &Path, child: &str) -> Option<PathBuf> {
     let folder = match parent.file_name()?.to_str()? {
-        "mod.rs" | "lib.rs" => parent.parent()?.to_owned(),
+        "mod.rs" | "lib.rs" | "main.rs" => parent.parent()?.to_owned(),
         _ => parent.with_extension(""),
     };
     let candidates = [folder.join(format!("{child}.rs")), folder.join(child).join("mod.rs")];

@@ -94,7 +94,7 @@ impl Store {
     }
 
     /// Runs one write transaction; an error rolls it back. A process has one at a time, so keep it short.
-    pub(in crate::monitor) fn write<T>(
+    pub fn write<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
