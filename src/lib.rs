@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Arrows point one way: nothing here knows the programs above it, and `device` and `monitor` never
-//! meet except through [`wire`].
+//! meet except through [`wire`]. `bin/heartbeat-monitor/` has the monitor's start-up and its pages.
 
 pub mod atomic_file;
 pub mod backoff;

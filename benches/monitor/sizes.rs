@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Machines. The larger ones are compared with the second one.
 const FLEETS: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 /// Heartbeats a second that are sent even on a busy machine.
-const SLOWEST_RATE: usize = 25_000;
+const SLOWEST_RATE: usize = 10_000;
 /// How much more a machine or a heartbeat of a larger fleet may take.
 const TOLERANCE: f64 = 1.5;
 
